@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 _EXAMPLE = """\
 ecgexp-plan trainer=dp privacy.target_epsilon=3
 ecgexp-plan experiment=mitdb_inter_patient_cnn1d_dp_beat trainer.epochs=40
-ecgexp-plan trainer=federated partition=by_patient privacy=patient \\
-  privacy.noise_multiplier=1.2 --units 22,44,47"""
+ecgexp-plan trainer=federated privacy=patient privacy.noise_multiplier=1.2 --units 22,44,47"""
 _MOST_UNITS = 10**12
 _PARAMETERS = 20_000  # of a model that is not built
 
