@@ -11,6 +11,7 @@ streams, of imports, or of launchers.
 """
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -179,6 +180,7 @@ def _serve(address):
     """Returns in each child that it forks, with what that is to do."""
     _import_libraries()
     assert threading.active_count() == 1, "a fork would lack what other threads do"
+    gc.freeze()  # a fork neither examines nor copies the objects of the libraries
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address + ".new")
     listener.listen(64)
