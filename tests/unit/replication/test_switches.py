@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from start_line import after_start
 
 from ecgexp.augmentation import NoAugmentation
 from ecgexp.config.compose import load_config, load_experiment
@@ -105,8 +106,9 @@ def test_refused_switch_imports_no_tensorflow(tmp_path):
         words, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
     )
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert "protocol_errors" in done.stderr
+    error = after_start(done.stderr)
+    assert error.count("\n") == 1
+    assert "protocol_errors" in error
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
