@@ -6,7 +6,12 @@ import warnings
 import pytest
 from omegaconf import OmegaConf
 
-from ecgexp.config.compose import build_experiment, load_config, sweep_settings
+from ecgexp.config.compose import (
+    build_experiment,
+    command_settings,
+    load_config,
+    sweep_settings,
+)
 from ecgexp.config.location import config_dir
 from ecgexp.settings.declaration import ConfigError
 
@@ -73,6 +78,7 @@ def refusal(config, name, value, before):
         try:
             build_experiment(config)
             sweep_settings(config)
+            command_settings(config)
         except ConfigError as error:
             return str(error)
         finally:
