@@ -190,7 +190,7 @@ def _run_one(config: DictConfig, run_dir: Path) -> None:
             _resume(config, overrides, new_dir=run_dir)
         else:
             _start(config, overrides, run_dir)
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError, MachineError) as error:
         _fail(error)
 
 
