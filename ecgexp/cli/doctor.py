@@ -124,7 +124,8 @@ def _parse(arguments: Sequence[str] | None) -> Settings | argparse.Namespace | N
         return None
     from ecgexp.tracking.mlflow.existing_store import default_uri
 
-    return Settings(**options | {"store": options["store"] or default_uri()})
+    options["store"] = options["store"] or default_uri()
+    return Settings(**options)
 
 
 if __name__ == "__main__":
