@@ -5,6 +5,7 @@ Launchers of Hydra run jobs in this process one after another, in other processe
 or on a cluster. All jobs share only the folder of the invocation, which holds the opened sweep.
 """
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -99,6 +100,7 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
     sweeper = container(config.hydra.sweeper, resolve=True)
     search = search_settings(sweeper)
     ray_settings(container(config.hydra.launcher, resolve=True))
+    _check_slurm(str(config.hydra.launcher._target_))
     check_direction(sweeper, settings.objectives, shared.selection)
     objectives = Objectives(settings.objectives, sweeper, shared.selection.metric)
     if search is not None:
@@ -123,6 +125,21 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
         opened = sweep.with_parent(parent.run_id, private_dir=tracking.private_dir())
         held = stack.pop_all()
     return opened, parent, held
+
+
+def _check_slurm(launcher: str) -> None:
+    """Checks that a launcher that submits to SLURM can do so.
+
+    Raises:
+      ConfigError: a command of SLURM is missing.
+    """
+    if not launcher.endswith(".SlurmLauncher"):
+        return
+    if missing := [name for name in ("srun", "sbatch") if shutil.which(name) is None]:
+        raise ConfigError(
+            f"hydra/launcher=slurm: {' and '.join(missing)} cannot be found, so this machine does "
+            "not submit to SLURM; use the command on a login node, or hydra/launcher=slurm_here."
+        )
 
 
 @contextmanager

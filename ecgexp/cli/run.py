@@ -34,6 +34,9 @@ def _answers() -> bool:
 
 
 def _run() -> int | None:
+    if "--version" in sys.argv[1:]:  # Hydra would print its own
+        print(f"ecgexp {__version__}")
+        return None
     if not _only_shows():
         print(f"ecgexp {__version__} · process {os.getpid()}", file=sys.stderr, flush=True)
     from ecgexp.cli.running import run_command

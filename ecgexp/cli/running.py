@@ -101,6 +101,7 @@ def _compose_and_run_all() -> None:
     """Runs one run, or all jobs of a multirun, and prints the summary of a multirun."""
     if {"--help", "-h"} & set(sys.argv):
         _list_options_without_copies()
+    _check_shown_once()
     guard()
     OmegaConf.register_new_resolver("ecgexp.workers", workers, replace=True)
     error: BaseException | None = None
@@ -127,6 +128,21 @@ def _compose_and_run_all() -> None:
                 _show(closed)
     if closed is not None and closed.unfinished:
         sys.exit(OutOfTime.CODE if closed.is_out_of_time else 1)
+
+
+def _check_shown_once() -> None:
+    """Checks that a command that shows something does not also start a sweep.
+
+    Raises:
+      ConfigError: it does both.
+    """
+    words = [word.partition("=")[0] for word in sys.argv[1:]]
+    shows = [word for word in words if word in ("--cfg", "-c", "--info", "-i")]
+    if shows and {"-m", "--multirun"} & set(words):
+        raise ConfigError(
+            f"-m {shows[0]}: shows the configuration of one run, and -m starts a sweep; use "
+            f"{shows[0]} without -m, with one value for each setting."
+        )
 
 
 def _list_options_without_copies() -> None:

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
 
 CONFIG_NAME = "config"
+_MOST_SHOWN = 4  # options that a mistyped one may mean
+
+# Mappings to which users add keys of their own.
+_FREE = ("grouping.classes", "tracking.tags", "dataset.lead_aliases")
 
 # Keys of the configuration that are not fields of an experiment: other nodes interpolate them, or
 # they control a resumed run or a multirun.
@@ -259,9 +263,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         if (new := OPTIONS.get(chosen)) is not None:
             return ConfigError(renamed(chosen, new))
         group, _, option = error.missing_cfg_file.rpartition("/")
-        close = difflib.get_close_matches(option, error.options, n=1)
+        close = _similar(option, error.options)
         hint = (
-            f"did you mean {group}={close[0]}?"
+            f"did you mean {group}={f' or {group}='.join(close)}?"
             if close
             else f"use one of {', '.join(error.options)}."
         )
@@ -282,8 +286,20 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     return ConfigError(_one_line(error))
 
 
+def _similar(option: str, options: Sequence[str]) -> list[str]:
+    """Return the options that a mistyped one may mean: by spelling, else by the words in it."""
+    if close := difflib.get_close_matches(option, options, n=1):
+        return close
+    words = set(re.split(r"[_\W]+", option.lower())) - {""}
+    shared = {other: len(words & set(other.lower().split("_"))) for other in options}
+    most = max(shared.values(), default=0)
+    return [other for other in options if most and shared[other] == most][:_MOST_SHOWN]
+
+
 def _unknown(key: str, overrides: Sequence[str]) -> str:
     """Return the message for an unknown key, from the configuration without the override."""
+    if key in _FREE or key.rpartition(".")[0] in _FREE:
+        return _not_added(key, overrides)
     others = [text for text in overrides if not text.lstrip("+~").startswith((f"{key}=", "-"))]
     parent = key.rpartition(".")[0]
     try:
@@ -305,6 +321,17 @@ def _unknown(key: str, overrides: Sequence[str]) -> str:
                 f"{key} is not a setting; the settings of {parent} are: {', '.join(sorted(known))}"
             )
         parent = parent.rpartition(".")[0]
+
+
+def _not_added(key: str, overrides: Sequence[str]) -> str:
+    """Return the message for a key of a user's own, which Hydra adds only with a plus sign."""
+    value = next((text.partition("=")[2] for text in overrides if text.startswith(f"{key}=")), "")
+    added = f"+{key}={value}"
+    if key in _FREE:
+        first = re.match(r"\{\s*([^\s:,{}]+)\s*:\s*([^,{}]*[^,{}\s])", value)
+        added = f"+{key}.{first[1]}={first[2]}" if first else f"+{key}.NAME=VALUE"
+    parent = key if key in _FREE else key.rpartition(".")[0]
+    return f"{key}={value}: adds to {parent}, which needs a plus sign; use '{added}'."
 
 
 def _option_needed(overrides: Sequence[str]) -> str:

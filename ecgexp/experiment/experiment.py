@@ -154,7 +154,7 @@ class Experiment:
         if missing := model.required_features - made:
             raise ConfigError(
                 f"model={_option(model)}: takes {_listed(model.required_features)}, but the "
-                f"features are {_listed(made)}; use features={min(missing)}."
+                f"features are {_listed(made)}; use {_models_for(made)}features={min(missing)}."
             )
         if surplus := made - model.required_features - model.optional_features:
             raise ConfigError(
@@ -356,6 +356,20 @@ def _kind(value: Any) -> str:
 
 def _option(value: Any) -> str:
     return option_name(_kind(value))
+
+
+def _models_for(made: frozenset[str]) -> str:
+    """Return the shipped models that take these features, as a part of a message."""
+    from ecgexp import models
+
+    known = (getattr(models, name) for name in models.__all__)
+    options = [
+        f"model={option_name(one.__name__)}"
+        for one in known
+        if getattr(one, "required_features", None)
+        and one.required_features <= made <= one.required_features | one.optional_features
+    ]
+    return f"{' or '.join(options)}, or " if options else ""
 
 
 def _listed(names: frozenset[str]) -> str:

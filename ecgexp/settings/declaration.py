@@ -162,6 +162,10 @@ def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
     message = item["msg"][0].lower() + item["msg"][1:]
     remedy = _remedy(where, item["loc"], path, make)
     given = item["input"]
+    if item["type"] == "tuple_type":
+        message = "it should be a list in brackets"
+        if isinstance(given, int | float | str):
+            remedy = f"; use {where}=[{_typed(given)}]"
     shown = _typed(given) if given is None or isinstance(given, bool) else repr(given)
     return f"{where}={_cut(shown)} is not usable: {_cut(_INPUT.sub('it', message))}{remedy}"
 

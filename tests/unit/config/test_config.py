@@ -258,10 +258,13 @@ def test_values_from_the_environment_are_not_saved(monkeypatch):
             r"device\.kind='tpu' is not usable: it should be 'auto', 'cpu' or 'gpu'",
         ),
         ("selection.mode=most", r"selection\.mode='most'"),
-        ("model=cnn2d", r"model=cnn2d: takes image, .*signal; use features=image"),
+        (
+            "model=cnn2d",
+            r"model=cnn2d: takes image, .*signal; use model=cnn1d .*, or features=image",
+        ),
         (
             "features=image",
-            r"model=cnn1d: takes signal, .*image; use features=signal",
+            r"model=cnn1d: takes signal, .*image; use model=cnn2d, or features=signal",
         ),
         (
             "augmentation=crops9",
