@@ -212,7 +212,9 @@ class _Job:
         from ecgexp.experiment.run import run
 
         command_line = command(list(HydraConfig.get().overrides.task))
-        earlier = self.sweep.unfinished(self.digest)
+        # What cannot be resumed where it is tracked starts anew.
+        is_readable = self.experiment.tracking.is_readable
+        earlier = self.sweep.unfinished(self.digest) if is_readable else None
         if earlier is not None:
             discard_unheld(run_dir)
             run_dir = Path(earlier.run_dir)

@@ -21,6 +21,7 @@ from ecgexp.tracking.ending import complete
 from ecgexp.tracking.local.lock import LOCK
 from ecgexp.tracking.local.run_json import not_whole, read_run
 from ecgexp.tracking.mlflow.quiet import quieten
+from ecgexp.tracking.other_settings import WANDB
 
 _EXAMPLE = """\
 ecgexp-sync
@@ -76,6 +77,11 @@ def _complete(folder: Path, store: str | None) -> str:
         raise DataError(
             f"RUN {folder}: another process is using it; use this command again when that has ended"
         ) from error
+    if not done and (folder / WANDB).is_dir():
+        raise DataError(
+            f"RUN {folder}: Weights & Biases cannot be read, so nothing can be completed there; "
+            f"use `wandb sync {folder}/{WANDB}/offline-run-*`"
+        )
     if not done and not values.get("store"):
         raise DataError(
             f"RUN {folder}: it was made without MLflow or by an earlier version, so there is "

@@ -29,7 +29,7 @@ from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.settings.build import to_node
 from ecgexp.settings.declaration import ConfigError, Pruned
 from ecgexp.settings.redaction import redact
-from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.base import ReadableTracker
 from ecgexp.tracking.evaluation_log import EvaluationLog
 from ecgexp.tracking.local.headline import last_line
 from ecgexp.tracking.local.lock import hold
@@ -90,6 +90,11 @@ def run(
     """
     experiment = experiment.resolved()
     experiment.check_can_start()
+    if resume and not experiment.tracking.is_readable:
+        raise ConfigError(
+            f"resume={run_dir}: {experiment.tracking.shown_in} cannot take back the epochs that a "
+            "resumed run repeats; use tracking=none to resume the run in its folder alone"
+        )
     with hold(run_dir, new=not resume):
         console, started, memory = console or Console(), time.monotonic(), PeakMemory()
         if experiment.is_private and experiment.privacy.may_have_privacy_guarantee:
@@ -98,9 +103,9 @@ def run(
         messages = Messages(publishing, console)
 
         params = parameters(config or to_node(experiment))
-        tracker: Tracker | None = None
+        tracker: ReadableTracker | None = None
 
-        def begin() -> Tracker:
+        def begin() -> ReadableTracker:
             nonlocal tracker
             if tracker is None:
                 tracker = publishing.tracker(
@@ -108,6 +113,7 @@ def run(
                         run_name=name or experiment.title,
                         run_dir=run_dir,
                         resume_run_id=known_run_id(run_dir) if resume else None,
+                        hides_times=experiment.withholds,
                     )
                 )
                 tracker.set_tags(
@@ -194,6 +200,8 @@ def run(
         console.print_result(f"result: {run_dir}/result.json")
         if tracker is not None and tracker.run_id is not None:
             console.print_result(f"MLflow run {tracker.run_id} · {tracker.url_hint}")
+        elif tracker is not None and experiment.tracking.shown_in:
+            console.print_result(f"{experiment.tracking.shown_in} · {tracker.url_hint}")
         console.print_result(last_line(result))
         return result
 
@@ -202,7 +210,7 @@ def _run_tracked(
     experiment: Experiment,
     run_dir: Path,
     setup: RunSetup,
-    tracker: Tracker,
+    tracker: ReadableTracker,
     console: Console,
     messages: Messages,
     admit: Admission | None,

@@ -18,7 +18,7 @@ from ecgexp.features.inputs import feature_shapes
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError, Pruned
-from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.base import ReadableTracker
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCurve, TrainingState
 from ecgexp.training.model_selection import ModelSelector
@@ -95,7 +95,7 @@ class TrainingLoop:
 
     def fit(
         self,
-        tracker: Tracker,
+        tracker: ReadableTracker,
         console: Console,
         continues: Continues | None = None,
         deadline: Deadline | None = None,

@@ -163,6 +163,9 @@ TABLE: tuple[Output, ...] = (
         "have the time at which the run began, since the duration of an epoch reveals how many "
         "beats were drawn; the total time, in result.json, is published and not covered",
         "metrics.jsonl"),
+    *_of("file", "public", "machine",
+        "parameters, tags, metrics, images and texts for other trackers, each an entry of its own",
+        "tensorboard/*", "wandb/*"),
     *_of("file", "public", "machine", "log lines, each an entry of its own", "ecgexp.log"),
     *_of("file", "public", "machine", "an empty file, locked during the run", ".lock"),
     Output(kind="file", name="result.json", coverage="public", source="machine", keys="",

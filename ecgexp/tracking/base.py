@@ -1,4 +1,7 @@
-"""The tracker protocol: it stores a run's parameters, metrics and files, and how the run ended.
+"""The tracker protocols: what stores a run's parameters, metrics and files, and how it ended.
+
+A `Tracker` writes. A `ReadableTracker` also knows what it has stored, which `resume=` and
+`ecgexp-sync` need.
 
 Names are slash-separated paths (`test/f1/V`, `figures/confusion_matrix.png`). The training loop
 uses only this protocol, so a run gives the same results whether it is tracked in MLflow, in its own
@@ -44,7 +47,7 @@ class Tracker(Protocol):
     """Stores one run.
 
     **Guarantees**: every implementation passes `TrackerContract`
-      (`tests/unit/tracking/test_contract.py`).
+      (`tests/support/tracker_contract.py`).
     """
 
     @property
@@ -85,17 +88,6 @@ class Tracker(Protocol):
 
         Raises:
           ValueError: an invalid name, or a metric that already has a value at this step.
-        """
-        ...
-
-    def discard_points(self, *, after: int) -> None:
-        """Discard the points of the steps after `after`, which a resumed run measures again.
-
-        MLflow cannot delete points: its store keeps the older value as well, and the newer one is
-        the latest.
-
-        Args:
-          after: last step whose points stay.
         """
         ...
 
@@ -144,5 +136,29 @@ class Tracker(Protocol):
           status: how it ended.
           reason: why it did not finish, as text for the user.
           at: time of the end, in seconds since 1970; None: now.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadableTracker(Tracker, Protocol):
+    """A tracker whose points can be read again, so that the run can be resumed.
+
+    **Guarantees**: every implementation passes `ReadableContract`
+      (`tests/support/tracker_contract.py`).
+    """
+
+    def points(self) -> set[tuple[str, int | None]]:
+        """Return the points (metric, step) that are stored, those of earlier sessions included."""
+        ...
+
+    def discard_points(self, *, after: int) -> None:
+        """Discard the points of the steps after `after`, which a resumed run measures again.
+
+        MLflow cannot delete points: its store keeps the older value as well, and the newer one is
+        the latest.
+
+        Args:
+          after: last step whose points stay.
         """
         ...

@@ -11,6 +11,7 @@ from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import (
     DatasetInput,
     LoginRefused,
+    ReadableTracker,
     Scalar,
     Status,
     Tracker,
@@ -87,10 +88,14 @@ class MirroredTracker:
         self.local.log_metrics(metrics, step=step, at=at)
         self._send(lambda remote: remote.log_metrics(metrics, step=step, at=at))
 
+    def points(self) -> set[tuple[str, int | None]]:
+        """See `ReadableTracker.points`; those of the folder, which has all."""
+        return self.local.points()
+
     def discard_points(self, *, after: int) -> None:
-        """See `Tracker.discard_points`."""
+        """See `ReadableTracker.discard_points`."""
         self.local.discard_points(after=after)
-        self._send(lambda remote: remote.discard_points(after=after))
+        self._send(lambda remote: _discard(remote, after))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
@@ -167,6 +172,12 @@ class MirroredTracker:
     def _send(self, call: Callable[[Tracker], None]) -> None:
         for box in self._pending_queues:
             box.send(call)
+
+
+def _discard(remote: Tracker, after: int) -> None:
+    """Discard points, which only a run that is resumed has, and it has no other remotes."""
+    if isinstance(remote, ReadableTracker):
+        remote.discard_points(after=after)
 
 
 class _PendingQueue:

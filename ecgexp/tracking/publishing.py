@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ecgexp.privacy import publication
 from ecgexp.settings.redaction import redact
-from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.base import ReadableTracker
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.private_folder import PrivateFolder
 from ecgexp.tracking.withholding_tracker import WithholdingTracker
@@ -28,7 +28,7 @@ class Publishing:
 
     withholds = False
 
-    def tracker(self, tracker: Tracker) -> Tracker:
+    def tracker(self, tracker: ReadableTracker) -> ReadableTracker:
         """Return the tracker that the run uses."""
         return tracker
 
@@ -62,7 +62,7 @@ class Withholding(Publishing):
     def __init__(self, run_dir: Path):
         self._private = PrivateFolder(run_dir)
 
-    def tracker(self, tracker: Tracker) -> Tracker:
+    def tracker(self, tracker: ReadableTracker) -> ReadableTracker:
         """See `WithholdingTracker`."""
         return WithholdingTracker(tracker, self._private)
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from ecgexp.settings.paths import (
 )
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import resolved
-from ecgexp.tracking.base import Tracker, TrackerUnavailable
+from ecgexp.tracking.base import ReadableTracker, TrackerUnavailable
 from ecgexp.tracking.checks import check_name
 from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.local.run_json import NAME, RUN_DIR_TAG
@@ -50,6 +50,16 @@ def private_dir_without_store(base_dir: Path) -> Path:
 class Tracking(Protocol):
     """The settings of `tracking=`: where a run is stored."""
 
+    @property
+    def shown_in(self) -> str:
+        """Name of the program that shows the run; empty without one."""
+        ...
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether a run can be resumed there; see `ReadableTracker`."""
+        ...
+
     def private_dir(self, base_dir: Path | None = None) -> Path:
         """Return the local folder of data that is never published; see `MlflowTracking`."""
         ...
@@ -61,7 +71,8 @@ class Tracking(Protocol):
         run_dir: Path | None,
         resume_run_id: str | None = None,
         base_dir: Path | None = None,
-    ) -> Tracker:
+        hides_times: bool = False,
+    ) -> ReadableTracker:
         """Create or resume the run, and return its tracker; see `MlflowTracking`."""
         ...
 
@@ -76,6 +87,9 @@ class NoTracking:
       True
     """
 
+    shown_in: ClassVar[str] = ""
+    is_readable: ClassVar[bool] = True
+
     def private_dir(self, base_dir: Path | None = None) -> Path:
         """See `MlflowTracking.private_dir`."""
         return private_dir_without_store(base_dir or Path.cwd())
@@ -87,7 +101,8 @@ class NoTracking:
         run_dir: Path | None,
         resume_run_id: str | None = None,
         base_dir: Path | None = None,
-    ) -> Tracker:
+        hides_times: bool = False,
+    ) -> ReadableTracker:
         """Return a tracker that writes to `run_dir`, or nowhere if that is None.
 
         See `MlflowTracking.start`.
@@ -113,6 +128,9 @@ class MlflowTracking:
       >>> MlflowTracking().uri
       'sqlite:///mlruns/mlflow.db'
     """
+
+    shown_in: ClassVar[str] = "MLflow"
+    is_readable: ClassVar[bool] = True
 
     uri: Address = DEFAULT_STORE
     artifact_root: Place = "mlruns"
@@ -147,7 +165,8 @@ class MlflowTracking:
         run_dir: Path | None,
         resume_run_id: str | None = None,
         base_dir: Path | None = None,
-    ) -> Tracker:
+        hides_times: bool = False,
+    ) -> ReadableTracker:
         """Open the store, create or resume a run in it, and set the system tags.
 
         Args:
@@ -157,6 +176,8 @@ class MlflowTracking:
           resume_run_id: the MLflow run to resume.
           base_dir: folder that relative paths are resolved against; the current one, which Hydra
             may have changed, by default.
+          hides_times: whether the times of metrics may not be published. Trackers write the time
+            that `log_metrics` is given; one that measures its own writes them at the end.
 
         Returns:
           The tracker of the run.
@@ -183,7 +204,7 @@ class MlflowTracking:
             )
         )
         if run_dir is None:
-            tracker: Tracker = self._open(store, run_name, resume_run_id, has_folder=False)
+            tracker: ReadableTracker = self._open(store, run_name, resume_run_id, has_folder=False)
         else:
             tracker = self._open_both(store, run_name, run_dir, resume_run_id)
         tracker.set_tags({**system_tags(), **self.tags})

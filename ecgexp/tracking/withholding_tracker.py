@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.privacy import outputs, publication
-from ecgexp.tracking.base import DatasetInput, Scalar, Status, Tracker
+from ecgexp.tracking.base import DatasetInput, ReadableTracker, Scalar, Status
 from ecgexp.tracking.local.tracker import now
 from ecgexp.tracking.private_folder import PrivateFolder
 
@@ -24,7 +24,7 @@ class WithholdingTracker:
       private: receives the withheld outputs.
     """
 
-    def __init__(self, tracker: Tracker, private: PrivateFolder):
+    def __init__(self, tracker: ReadableTracker, private: PrivateFolder):
         self._tracker, self._private = tracker, private
         self._began = now()
 
@@ -54,8 +54,12 @@ class WithholdingTracker:
         if published:
             self._tracker.log_metrics(published, step=step, at=at if step is None else self._began)
 
+    def points(self) -> set[tuple[str, int | None]]:
+        """See `ReadableTracker.points`."""
+        return self._tracker.points()
+
     def discard_points(self, *, after: int) -> None:
-        """See `Tracker.discard_points`."""
+        """See `ReadableTracker.discard_points`."""
         self._tracker.discard_points(after=after)
         self._private.discard_points(after=after)
 

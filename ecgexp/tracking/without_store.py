@@ -34,6 +34,10 @@ class NullTracker:
         self._points.check(metrics, step)
         self._points.keep(metrics, step)
 
+    def points(self) -> set[tuple[str, int | None]]:
+        """Return no points."""
+        return set()
+
     def discard_points(self, *, after: int) -> None:
         """Accept those points again."""
         self._points.discard(after=after)
@@ -131,8 +135,12 @@ class MemoryTracker:
                 self.metrics[name].append((step, value))
         self._points.keep(metrics, step)
 
+    def points(self) -> set[tuple[str, int | None]]:
+        """See `ReadableTracker.points`."""
+        return {(name, step) for name, kept in self.metrics.items() for step, _ in kept}
+
     def discard_points(self, *, after: int) -> None:
-        """See `Tracker.discard_points`."""
+        """See `ReadableTracker.discard_points`."""
         for points in self.metrics.values():
             points[:] = [(step, value) for step, value in points if step is None or step <= after]
         self._points.discard(after=after)

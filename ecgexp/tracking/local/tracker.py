@@ -137,8 +137,17 @@ class JsonlTracker(FileArtifacts):
                 file.write(line + "\n")
         self._points.keep(metrics, step)
 
+    def points(self) -> set[tuple[str, int | None]]:
+        """See `ReadableTracker.points`."""
+        return {
+            (name, step)
+            for step, metrics in read_metrics(self._metrics)
+            for name, value in metrics.items()
+            if value is not None
+        }
+
     def discard_points(self, *, after: int) -> None:
-        """See `Tracker.discard_points`; the file is replaced atomically if it has such points."""
+        """See `ReadableTracker.discard_points`; the file is replaced atomically if it has any."""
         entries = list(read_entries(self._metrics))
         left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
         if len(left) < len(entries):

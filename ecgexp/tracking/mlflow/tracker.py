@@ -191,8 +191,14 @@ class MlflowTracker(FileArtifacts):
                 self._store.client.log_batch(self._run_id, metrics=batch)
         self._points.keep(metrics, step)
 
+    def points(self) -> set[tuple[str, int | None]]:
+        """See `ReadableTracker.points`."""
+        with reaching():
+            found = points_of(self._store, self._store.client.get_run(self._run_id))
+        return {(name, step) for name, step in found if step != 0}  # it stands for None
+
     def discard_points(self, *, after: int) -> None:
-        """See `Tracker.discard_points`; MLflow cannot delete points."""
+        """See `ReadableTracker.discard_points`; MLflow cannot delete points."""
         self._points.discard(after=after)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:

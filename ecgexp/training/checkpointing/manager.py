@@ -12,7 +12,7 @@ from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import Count, DataError, Positive, settings
-from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.base import ReadableTracker
 from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.training.base import TrainerState
 from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
@@ -77,7 +77,7 @@ class LearningCurve:
       points: metric -> value of each restored epoch.
     """
 
-    def __init__(self, tracker: Tracker, points: Sequence[Mapping[str, float]] = ()):
+    def __init__(self, tracker: ReadableTracker, points: Sequence[Mapping[str, float]] = ()):
         self._tracker, self._shown = tracker, 0
         self.points = [dict(point) for point in points]
         tracker.discard_points(after=len(self.points))

@@ -1,200 +1,28 @@
-"""The contract of trackers: one class of tests, inherited by each tracker's test class."""
+"""The trackers that pass the contract of their level."""
 
 import json
-from abc import ABC, abstractmethod
+import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tracker_contract import ReadableContract, TrackerContract
+from wandb_files import read_wandb
 
 from ecgexp.tracking import (
-    DatasetInput,
     JsonlTracker,
     MemoryTracker,
     MirroredTracker,
     NullTracker,
-    Tracker,
+    ReadableTracker,
 )
 from ecgexp.tracking.local.tracker import read_metrics
-
-DATASET = DatasetInput(
-    name="synthetic 1",
-    digest="ab" * 32,
-    source="synthetic, seed 0",
-    counts={"train": {"N": 80, "V": 8}, "test": {"N": 20, "V": 2}},
-)
+from ecgexp.tracking.other_settings import WandbTracking
+from ecgexp.tracking.tensorboard.events import read_events, read_points
+from ecgexp.tracking.tensorboard.tracker import TensorboardTracker
+from ecgexp.tracking.wandb.tracker import WandbTracker
 
 
-class TrackerContract(ABC):
-    """Contract of a tracker that stores what is logged."""
-
-    takes_back = True
-
-    @abstractmethod
-    def make(self, folder: Path) -> Tracker: ...
-
-    @abstractmethod
-    def params(self, tracker: Tracker) -> dict[str, str]: ...
-
-    @abstractmethod
-    def metrics(self, tracker: Tracker) -> dict[str, list[tuple[int | None, float]]]: ...
-
-    @abstractmethod
-    def tags(self, tracker: Tracker) -> dict[str, str]: ...
-
-    @abstractmethod
-    def artifacts(self, tracker: Tracker) -> set[str]: ...
-
-    @abstractmethod
-    def ending(self, tracker: Tracker) -> tuple[str | None, str | None]: ...
-
-    @pytest.fixture
-    def tracker(self, tmp_path):
-        return self.make(tmp_path / "run")
-
-    def test_it_is_a_tracker(self, tracker):
-        assert isinstance(tracker, Tracker)
-        assert tracker.run_id is None or len(tracker.run_id) == 32
-        assert tracker.url_hint
-
-    def test_parameters_come_back(self, tracker):
-        tracker.log_params(
-            {
-                "trainer.epochs": 3,
-                "split.merge_same_patient": False,
-                "model.name": "cnn1d",
-                "seed": 0,
-            }
-        )
-        kept = self.params(tracker)
-        assert {name: str(value) for name, value in kept.items()} == {
-            "trainer.epochs": "3",
-            "split.merge_same_patient": "False",
-            "model.name": "cnn1d",
-            "seed": "0",
-        }
-
-    def test_a_parameter_keeps_its_first_value(self, tracker):
-        tracker.log_params({"seed": 1})
-        tracker.log_params({"seed": 1})
-        with pytest.raises(ValueError, match="'seed' already has another value"):
-            tracker.log_params({"seed": 2})
-
-    def test_hundreds_of_parameters_come_back(self, tracker):
-        tracker.log_params({f"group.p{i}": i for i in range(457)})
-        assert len(self.params(tracker)) == 457
-
-    def test_secrets_and_noise_seeds_are_never_kept(self, tracker):
-        tracker.log_params(
-            {
-                "tracking.uri": "http://me:hunter2@host:5000",
-                "privacy.noise_seed": 20461,
-                "api_token": "hunter2",
-            }
-        )
-        kept = " ".join(map(str, self.params(tracker).values()))
-        assert "hunter2" not in kept
-        assert "20461" not in kept
-        assert "http://***@host:5000" in kept
-
-    def test_metrics_come_back_with_their_steps(self, tracker):
-        tracker.log_metrics({"train/loss": np.float32(0.5), "validation/f1/V": 0.25}, step=1)
-        tracker.log_metrics({"train/loss": 0.25}, step=2)
-        tracker.log_metrics({"test/accuracy": 0.75})
-        kept = self.metrics(tracker)
-        assert kept["train/loss"] == [(1, 0.5), (2, 0.25)]
-        assert kept["validation/f1/V"] == [(1, 0.25)]
-        assert [value for _, value in kept["test/accuracy"]] == [0.75]
-
-    def test_one_metric_one_step_once(self, tracker):
-        tracker.log_metrics({"train/loss": 0.5}, step=1)
-        with pytest.raises(ValueError, match="'train/loss' already has a value at step 1"):
-            tracker.log_metrics({"train/loss": 0.5}, step=1)
-
-    def test_points_discarded_come_again(self, tracker):
-        """The last value of a step is the one that stands.
-
-        Only MLflow keeps the one before beside it.
-        """
-        for step in (1, 2, 3):
-            tracker.log_metrics({"curve/loss": float(step)}, step=step, at=step)
-        tracker.log_metrics({"test/accuracy": 0.5}, at=4)
-        tracker.discard_points(after=1)
-        tracker.log_metrics({"curve/loss": 20.0}, step=2, at=5)
-        kept = self.metrics(tracker)
-        assert dict(kept["curve/loss"])[1] == 1.0
-        assert dict(kept["curve/loss"])[2] == 20.0
-        assert [value for _, value in kept["test/accuracy"]] == [0.5]
-        if self.takes_back:
-            assert kept["curve/loss"] == [(1, 1.0), (2, 20.0)]
-        with pytest.raises(ValueError, match="'curve/loss' already has a value at step 2"):
-            tracker.log_metrics({"curve/loss": 20.0}, step=2)
-
-    def test_undefined_values_are_never_numbers(self, tracker):
-        tracker.log_metrics({"a": float("nan"), "b": float("inf"), "c": -np.inf, "d": 1.0}, step=1)
-        kept = self.metrics(tracker)
-        assert [name for name, points in kept.items() if points] == ["d"]
-
-    @pytest.mark.parametrize(
-        "name", ["test/f1/", "test/f1//", "test/f1/é", "", "a" * 251, "../up", "a=b"]
-    )
-    def test_names_that_some_tracker_could_not_keep_are_refused(self, tracker, name):
-        with pytest.raises(ValueError, match="metric name"):
-            tracker.log_metrics({name: 1.0})
-        with pytest.raises(ValueError, match="parameter name"):
-            tracker.log_params({name: 1})
-
-    def test_tags_are_replaced(self, tracker):
-        tracker.set_tags({"git.commit": "old", "version.numpy": "1.26.4"})
-        tracker.set_tags({"git.commit": "new"})
-        kept = self.tags(tracker)
-        assert kept["git.commit"] == "new"
-        assert kept["version.numpy"] == "1.26.4"
-
-    def test_every_kind_of_artifact_is_kept_under_its_path(self, tracker, tmp_path):
-        import pandas
-        from matplotlib.figure import Figure
-
-        figure = Figure()
-        table = pandas.DataFrame({"record_id": ["100"], "f1": [0.5]})
-        (tmp_path / "config.yaml").write_text("seed: 1\n")
-        tracker.log_figure(figure, "figures/confusion_matrix.png")
-        tracker.log_text("in words", "privacy/statement.txt")
-        tracker.log_dict({"f1": np.float32("nan"), "n": np.int64(3)}, "tables/scores.json")
-        tracker.log_dict({"f1": 0.5}, "tables/scores.yaml")
-        tracker.log_table(table, "tables/per_record.csv")
-        tracker.log_table(table, "predictions/test.parquet")
-        tracker.log_file(tmp_path / "config.yaml")
-        tracker.log_file(tmp_path / "config.yaml", "inputs/hydra")
-        assert self.artifacts(tracker) >= {
-            "figures/confusion_matrix.png",
-            "privacy/statement.txt",
-            "tables/scores.json",
-            "tables/scores.yaml",
-            "tables/per_record.csv",
-            "predictions/test.parquet",
-            "config.yaml",
-            "inputs/hydra/config.yaml",
-        }
-
-    @pytest.mark.parametrize("path", ["../x.txt", "/etc/x.txt", "a/../../x.txt", "a\\x.txt"])
-    def test_artifacts_cannot_leave_the_run(self, tracker, path):
-        with pytest.raises(ValueError, match="stay inside the run"):
-            tracker.log_text("text", path)
-
-    def test_datasets_are_accepted(self, tracker):
-        tracker.log_dataset(DATASET)
-
-    @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
-    def test_the_first_ending_stays(self, tracker, status):
-        assert self.ending(tracker)[0] in (None, "RUNNING")
-        reason = None if status == "FINISHED" else "disk full at http://me:hunter2@host"
-        tracker.finish(status, reason)
-        tracker.finish("FAILED", "too late")
-        assert self.ending(tracker) == (status, reason and reason.replace("me:hunter2", "***"))
-
-
-class TestMemoryTracker(TrackerContract):
+class TestMemoryTracker(ReadableContract):
     def make(self, folder):
         return MemoryTracker()
 
@@ -214,7 +42,7 @@ class TestMemoryTracker(TrackerContract):
         return tracker.status, tracker.reason
 
 
-class TestJsonlTracker(TrackerContract):
+class TestJsonlTracker(ReadableContract):
     def make(self, folder):
         return JsonlTracker(folder)
 
@@ -277,7 +105,7 @@ class TestMirroredRemote(TestMemoryTracker):
         return self.remote.status, self.remote.reason
 
 
-class TestMlflowTracker(TrackerContract):
+class TestMlflowTracker(ReadableContract):
     takes_back = False
 
     @pytest.fixture(autouse=True)
@@ -319,3 +147,92 @@ class TestMlflowTracker(TrackerContract):
         return self.store.client.get_run(tracker.run_id).info.status, self.tags(tracker).get(
             "status.reason"
         )
+
+
+class TestTensorboardTracker(ReadableContract):
+    kept_suffixes = (".png", ".txt", ".md")
+
+    def make(self, folder):
+        return TensorboardTracker(folder)
+
+    def texts(self, tracker):
+        found = {}
+        for event in read_events(tracker._folder):
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "text":
+                    found[value.tag] = value.tensor.string_val[0].decode()
+        return found
+
+    def table(self, tracker, name):
+        rows = self.texts(tracker).get(name, "").splitlines()[2:]
+        return dict(row.strip("| ").split(" | ") for row in rows)
+
+    def params(self, tracker):
+        return self.table(tracker, "parameters")
+
+    def metrics(self, tracker):
+        found = read_points(tracker._folder)
+        return {name: sorted(points.items()) for name, points in found.items()}
+
+    def tags(self, tracker):
+        return self.table(tracker, "tags")
+
+    def artifacts(self, tracker):
+        values = [value for event in read_events(tracker._folder) for value in event.summary.value]
+        assert all(
+            (value.image.width, value.image.height)
+            == struct.unpack(">II", value.image.encoded_image_string[16:24])
+            for value in values
+            if value.HasField("image")
+        )
+        return {value.tag for value in values}
+
+    def ending(self, tracker):
+        status, _, reason = self.texts(tracker).get("status", "").partition(": ")
+        return status or None, reason or None
+
+
+class TestWandbTracker(TrackerContract):
+    """Offline: nothing leaves the machine."""
+
+    kept_suffixes = (".png", ".txt", ".json", ".yaml", ".csv")
+
+    @pytest.fixture
+    def tracker(self, tmp_path):
+        made = self.make(tmp_path)
+        yield made
+        made._run.finish()
+
+    def make(self, folder):
+        return WandbTracker(WandbTracking()._run("contract", folder))
+
+    def params(self, tracker):
+        return dict(tracker._run.config)
+
+    def metrics(self, tracker):
+        tracker.finish("FINISHED")
+        rows, summary = read_wandb(tracker._run.settings.sync_file)
+        del summary["status"]
+        found = {}
+        for row in rows:
+            for name in row.keys() - {"_step", "_timestamp", "_runtime"}:
+                found.setdefault(name, []).append((row["_step"], row[name]))
+        finals = {name: [(None, value)] for name, value in summary.items() if name[0] != "_"}
+        return finals | found
+
+    def tags(self, tracker):
+        config = dict(tracker._run.config)
+        return {name.removeprefix("tag/"): text for name, text in config.items()}
+
+    def artifacts(self, tracker):
+        root = Path(tracker._run.dir)
+        return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+    def ending(self, tracker):
+        if not tracker._ended:
+            return None, None
+        _, summary = read_wandb(tracker._run.settings.sync_file)
+        return summary.get("status"), summary.get("reason")
+
+    def test_it_cannot_be_read(self, tracker):
+        assert not isinstance(tracker, ReadableTracker)

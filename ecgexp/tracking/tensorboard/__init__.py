@@ -1,0 +1,1 @@
+"""Trackers that write TensorBoard's event files. Nothing here imports TensorFlow."""

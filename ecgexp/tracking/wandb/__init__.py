@@ -1,0 +1,1 @@
+"""The tracker of a run in Weights & Biases, offline by default."""
