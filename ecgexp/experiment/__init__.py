@@ -14,6 +14,7 @@ from ecgexp.settings.lazy_exports import export_lazily
 if TYPE_CHECKING:
     from ecgexp.experiment.data import RunData as RunData
     from ecgexp.experiment.experiment import Experiment as Experiment
+    from ecgexp.experiment.experiment import Figures as Figures
     from ecgexp.experiment.experiment import FurtherResults as FurtherResults
     from ecgexp.experiment.federated_baselines import FederatedBaselines as FederatedBaselines
     from ecgexp.experiment.training_loop import TrainingLoop as TrainingLoop

@@ -31,6 +31,7 @@ KINDS = {
     "device": ("Device", "ecgexp.training.Device"),
     "federated_baselines": ("FederatedBaselines", "ecgexp.experiment.FederatedBaselines"),
     "checkpoints": ("CheckpointRule", "ecgexp.training.CheckpointRule"),
+    "figures": ("Figures", "ecgexp.experiment.Figures"),
 }
 _OTHERS = [
     (setting, other) for setting in KINDS for other, (_, name) in KINDS.items() if other != setting
