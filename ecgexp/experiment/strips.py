@@ -8,7 +8,6 @@ import numpy as np
 from ecgexp.data.datasets.base import Dataset
 from ecgexp.data.preprocessing.one_record import choose_leads, remove_baseline
 from ecgexp.data.preprocessing.settings import Preprocessing
-from ecgexp.evaluation.gallery import strip_beats
 from ecgexp.experiment.data import RunData
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking.base import Tracker
@@ -43,6 +42,8 @@ def log_strips(
       probabilities: (num_beats, classes) of the split's beats.
       protects_patients: whether the run has a privacy guarantee.
     """
+    from ecgexp.evaluation.gallery import strip_beats  # loads matplotlib, slow for a refused run
+
     beats, rows = run_data.beats, run_data.indices[split]
     if protects_patients:
         trained = np.unique(beats.patient_ids[run_data.split.train])
