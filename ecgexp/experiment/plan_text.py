@@ -124,7 +124,7 @@ def _memory(memory: MemoryEstimate) -> str:
 
 def gigabytes(number: int) -> str:
     """Format a number of bytes: `1.2 GB`, `35 MB`."""
-    if number < 950_000_000:
+    if number < 999_500_000:
         return f"{max(1, round(number / 1e6))}{BLANK}MB"
     return f"{number / 1e9:.1f}{BLANK}GB"
 
