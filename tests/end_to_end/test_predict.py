@@ -264,7 +264,7 @@ def test_served_signal_is_predicted_to_the_last_digit(tracked, server, capsys, t
 @pytest.mark.slow
 def test_server_answers_an_unusable_signal_with_one_line(server):
     row = {"signal_mv": [0.0] * 999, "fs_hz": 360.0, "lead": "II"}
-    assert "has the leads II, but not MLII, which the model needs" in post(server, [row], code=400)
+    assert "lead=II: the model needs MLII; use lead=MLII" in post(server, [row], code=400)
 
 
 @pytest.mark.slow
