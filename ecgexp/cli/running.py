@@ -249,12 +249,14 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
             experiment.check_can_start()  # before the import of what a run needs
             write_notes(run_dir, notes(config, HydraConfig.get()))
             _remember(experiment, run_dir)
+            chosen = chosen_options(HydraConfig.get())
             run(
                 experiment,
                 run_dir,
                 config=values,
                 resolved_yaml=to_yaml(values),
-                tags={"command": command(overrides), **chosen_options(HydraConfig.get())},
+                name=" ".join([*chosen.values(), f"seed {experiment.seed}"]),
+                tags={"command": command(overrides), **chosen},
                 deadline=deadline,
             )
         except (ConfigError, DataError, KeyboardInterrupt, SystemExit):
