@@ -362,7 +362,7 @@ def _models_for(made: frozenset[str]) -> str:
     """Return the shipped models that take these features, as a part of a message."""
     from ecgexp import models
 
-    known = (getattr(models, name) for name in models.__all__)
+    known = (getattr(models, name) for name in dir(models) if name[0].isupper())
     options = [
         f"model={option_name(one.__name__)}"
         for one in known
