@@ -233,7 +233,7 @@ def _sweep(folder: Path, config: dict) -> None:
     names = ["seed=1", "seed=2"]
     sweep = Sweep.open(folder / "monday", ("seed=1,2",), names, SweepSettings())
     sweep = sweep.with_parent(None, private_dir=folder.parent.parent / "store.private")
-    write_study(sweep.invocation, "search")
+    write_study(sweep.invocation, "search", num_trials=1)
     for number, name in enumerate(names):
         run_dir = sweep.invocation / str(number)
         _run(run_dir, config, seed=number)

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ecgexp.tracking.mlflow.headline import headline
+
 _IDS = re.compile(r"\b(m-)?[0-9a-f]{32}\b|[0-9]{20}-[0-9a-f]{8}(?=\.json)")
 # Logs, to which a resumed run adds lines, and digests of source files, whose time differs.
 _MAY_DIFFER = re.compile(r"log|ecgexp\.log|digests-[0-9a-f]+\.json")
@@ -97,7 +99,7 @@ def store_faults(database: Path, folders: list[Path]) -> list[str]:
         expected = [
             (name, line["step"] or 0, value)
             for line in _lines(folder)
-            for name, value in line["metrics"].items()
+            for name, value in headline(line["metrics"]).items()
             if value is not None
         ]
         if Counter(stored) != Counter(expected):

@@ -23,6 +23,8 @@ from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.console import Console, Stream
 from ecgexp.data import Split
 from ecgexp.experiment.data import assemble
+from ecgexp.tracking.evaluation_log import EvaluationLog
+from ecgexp.tracking.settings import NoTracking
 from ecgexp.training.base import EpochResult, TrainerState
 from ecgexp.training.dp.trainer import DpSgd
 from ecgexp.training.federated.trainer import Federated
@@ -154,6 +156,8 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
     for name in ("one", "other"):
         folder = tmp_path / name
         folder.mkdir()
+        # Each of the two is the first to be evaluated on its test beats.
+        EvaluationLog(NoTracking().private_dir()).file.unlink(missing_ok=True)
         console = Console(*[Stream(file=StringIO())] * 2)
         if name == "other":
             monkeypatch.setattr(

@@ -10,7 +10,7 @@ import pytest
 SLOW_TO_CLOSE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from ecgexp.cli import run as cli
+from ecgexp.cli import run as command, running
 
 def run():
     try:
@@ -20,8 +20,8 @@ def run():
         print("closing", flush=True)
         time.sleep({closing})
 
-cli._compose_and_run_all = run
-cli.main()
+running._compose_and_run_all = run
+command.main()
 """
 
 

@@ -78,13 +78,15 @@ def test_run_that_changes_folder_writes_where_it_started(tmp_path):
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()
+    (here / "part").mkdir()
+    (here / "part" / "100.hea").touch()  # with a part of its files, the database is found
     done = run(
-        "dataset=mitdb", "data.root=nowhere", "hydra.job.chdir=true", "hydra.run.dir=run", cwd=here
+        "dataset=mitdb", "data.root=part", "hydra.job.chdir=true", "hydra.run.dir=run", cwd=here
     )
     assert done.returncode == 1
-    assert f"{here}/nowhere" in done.stderr
+    assert f"{here}/part" in done.stderr
     assert (here / "mlruns" / "mlflow.db").is_file()
     assert not {"mlruns", ".cache", "data"} & {path.name for path in (here / "run").rglob("*")}
     again = run(f"resume={here}/run", cwd=elsewhere)
-    assert f"{here}/nowhere" in again.stderr
+    assert f"{here}/part" in again.stderr
     assert not {"mlruns", ".cache", "data"} & {path.name for path in elsewhere.iterdir()}

@@ -26,6 +26,7 @@ from ecgexp.cli.doctor_checks import Settings, check_store
 from ecgexp.tracking import mirrored
 from ecgexp.tracking.local.run_json import not_whole, read_run
 from ecgexp.tracking.local.tracker import read_entries
+from ecgexp.tracking.mlflow.headline import headline
 from ecgexp.tracking.settings import MlflowTracking
 from ecgexp.training.checkpointing.store import Checkpoints
 
@@ -118,7 +119,7 @@ def wait_for_step(step, process):
 
 
 def check_equal(address):
-    """The run in the store is the one in the folder: all of it, once, under the same times."""
+    """The run in the store is the one in the folder: all main metrics, once, at the same times."""
     from mlflow import MlflowClient
 
     client = MlflowClient(address)
@@ -127,7 +128,7 @@ def check_equal(address):
     points = [
         (name, entry["step"] or 0, value, round(entry["time"] * 1000))
         for entry in read_entries(RUN / "metrics.jsonl")
-        for name, value in entry["metrics"].items()
+        for name, value in headline(entry["metrics"]).items()
         if value is not None
     ]
     histories = [client.get_metric_history(values["run_id"], name) for name in run.data.metrics]

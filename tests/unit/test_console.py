@@ -67,7 +67,7 @@ def test_log_line_does_not_break_a_bar(monkeypatch):
     monkeypatch.setattr(console, "stderr", lambda: out)
     logger = logging.Logger("test")
     logger.addHandler(LogHandler())
-    with Console(messages=out).progress_bar("training") as progress_bar:
+    with Console(bars=out).progress_bar("training") as progress_bar:
         progress_bar(1, 2, "epoch 1")
         progress_bar.progress.refresh()
         begin = len(out.file.getvalue())

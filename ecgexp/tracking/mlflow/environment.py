@@ -20,7 +20,7 @@ import ecgexp
 NAME = ecgexp.__name__
 _PACKAGE = Path(ecgexp.__file__).absolute().parent
 # Suffixes of the package's files.
-_CODE = frozenset({".py", ".yaml", ".j2", ".sha256", ".txt", ".typed"})
+_CODE = frozenset({".py", ".yaml", ".j2", ".css", ".js", ".sha256", ".txt", ".typed"})
 _TIME = (2020, 2, 2, 0, 0, 0)  # of every entry, so that equal files make equal wheels
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from ecgexp.cli.doctor_checks import Settings, check_devices
-from ecgexp.settings.declaration import ConfigError
 from ecgexp.training import device
 from ecgexp.training.device import Device
 
@@ -20,7 +19,7 @@ def jit():
 @pytest.mark.parametrize("kind", ["cpu", "auto"])
 def test_xla_without_a_gpu_is_refused(kind, monkeypatch, jit):
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda _: [])
-    with pytest.raises(ConfigError, match=r"use device\.xla=false"):
+    with pytest.raises(ValueError, match=r"use device\.xla=false"):
         Device(kind=kind, xla=True).strategy()
     assert not jit()
 

@@ -137,10 +137,11 @@ def test_adaptive_clip_of_a_run_reaches_its_statement():
             privacy=SimpleNamespace(publish="covered"),
             loss=SimpleNamespace(class_weights="none"),
             grouping=SimpleNamespace(empty_class="error"),
+            partition=SimpleNamespace(is_pooled=False),
+            selection=SimpleNamespace(needs_validation=lambda is_private: False),
+            is_private=True,
         )
-        run_data = SimpleNamespace(partition=SimpleNamespace(is_pooled=False))
-        last = SimpleNamespace(uses_validation=False)
-        return privacy_statement(experiment, run_data, of_patients(), last)
+        return privacy_statement(experiment, of_patients())
 
     assert "The clip was adaptive" in statement_of(clipping="adaptive").text()
     assert "adaptive" not in statement_of().text()

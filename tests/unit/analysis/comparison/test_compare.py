@@ -1,15 +1,20 @@
 """The whole command on folders of runs, made by hand as a run leaves them."""
 
+import io
 import json
 import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.text import Text
 
+from ecgexp import console
 from ecgexp.cli import compare
+from ecgexp.console import Console, Stream
 
 PATIENTS, BEATS = 6, 40
 CLASSES = ("N", "S", "V")
@@ -482,10 +487,12 @@ def test_help_of_compare_shows_no_password_and_is_fast(monkeypatch):
     assert "s3cret" not in done.stdout
 
 
-def test_comparison_lines_fit_a_terminal(make_run, capsys):
+def test_comparison_lines_fit_a_terminal(make_run, monkeypatch):
+    terminal = Stream(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(console, "Console", partial(Console, results=terminal))
     a = make_run("a", predictions(), settings={"model.filters": "[" + "32, " * 40 + "32]"})
     assert compare.main([a, make_run("b", predictions(right=slightly_better))]) == 0
-    *lines, _ = capsys.readouterr().out.splitlines()
+    *lines, _ = Text.from_ansi(terminal.file.getvalue()).plain.splitlines()
     assert max(map(len, lines)) <= 80
 
 
