@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ecgexp.settings.declaration import DataError, OutOfTime
+from ecgexp.settings.declaration import ConfigError, DataError, OutOfTime
 from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
 
 OUT_OF_TIME = "OUT_OF_TIME"
 """Status of a run that `max_minutes` ended, in the line of `console.json=true`."""
@@ -91,6 +94,13 @@ current = Ending()
 """The end of the command of this process."""
 
 
+def remember(experiment: "Experiment", run_dir: Path) -> None:
+    """Note the run of this command, for its end."""
+    current.run_dir = run_dir.absolute()
+    current.step_name = experiment.trainer.step_name
+    current.num_steps = experiment.trainer.num_steps
+
+
 @contextmanager
 def ending(words: Sequence[str]) -> Iterator[Ending]:
     """Print what an interruption kept, and the line of `console.json=true`, after the block.
@@ -145,3 +155,10 @@ def _value(text: str) -> str:
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def fail(error: Exception) -> NoReturn:
+    """Print the error in one line and exit: with 2 for an invalid configuration, else with 1."""
+    current.error = redact(str(error))
+    print(redact(f"ecgexp: {error}"), file=sys.stderr)
+    sys.exit(2 if isinstance(error, ConfigError) else 1)

@@ -4,10 +4,9 @@ import logging
 import os
 import signal
 import sys
-import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp.cli import ending
+from ecgexp.cli.single_run import start_or_resume
 from ecgexp.config.location import config_dir
-from ecgexp.config.untrusted_overrides import check_typed_once, guard
+from ecgexp.config.untrusted_overrides import guard
 from ecgexp.settings.declaration import (
     ConfigError,
     DataError,
@@ -32,10 +32,7 @@ from ecgexp.sweeps.cores import workers
 from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
-    from ecgexp.experiment.experiment import Experiment
     from ecgexp.sweeps.summary import Closed
-
-_BAD_CONFIG, _BAD_DATA = 2, 1
 
 
 def run_command() -> None:
@@ -65,12 +62,12 @@ def _compose_and_explain() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         from ecgexp.config.compose import explain
 
-        _fail(explain(error, sys.argv[1:]))
+        ending.fail(explain(error, sys.argv[1:]))
     except (ConfigError, DataError, MachineError) as error:
-        _fail(error)
+        ending.fail(error)
     except OSError as error:  # a full disk, a read-only folder
         advice = "use a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
-        _fail(OSError(f"{error}; {advice}"))
+        ending.fail(OSError(f"{error}; {advice}"))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -195,159 +192,4 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | str | No
         ending.current.use_json()
     if not OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a job of a multirun
         return run_job(config, run_dir)
-    return _run_one(config, run_dir)
-
-
-def _run_one(config: DictConfig, run_dir: Path) -> None:
-    overrides = list(HydraConfig.get().overrides.task)
-    try:
-        _check_given_once(overrides, run_dir)
-        if config.resume is not None:
-            _resume(config, overrides, new_dir=run_dir)
-        else:
-            _start(config, overrides, run_dir)
-    except (ConfigError, DataError, MachineError) as error:
-        _fail(error)
-
-
-def _check_given_once(overrides: list[str], run_dir: Path) -> None:
-    """Checks that no setting is given twice; removes the run's folder if one is."""
-    from ecgexp.tracking.local.lock import discard_unheld
-
-    try:
-        check_typed_once([*HydraConfig.get().overrides.hydra, *overrides])
-    except ConfigError:
-        discard_unheld(run_dir)
-        raise
-
-
-def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
-    """Starts a new run; removes its folder if the run is refused before it begins."""
-    from ecgexp.config.compose import (
-        build_experiment,
-        chosen_options,
-        command_settings,
-        for_the_record,
-        notes,
-        sweep_settings,
-        to_yaml,
-    )
-    from ecgexp.experiment.deadline import Deadline
-    from ecgexp.experiment.run import run
-    from ecgexp.sweeps.identity import command
-    from ecgexp.tracking.local.hydra_files import write_notes
-    from ecgexp.tracking.local.lock import discard, hold
-
-    with hold(run_dir, new=True):
-        try:
-            sweep_settings(config).check_single_run()
-            deadline = Deadline(minutes=command_settings(config).max_minutes, began=_began())
-            experiment, values = (
-                build_experiment(config, base_dir=Path.cwd()),
-                for_the_record(config),
-            )
-            experiment.check_can_start()  # before the import of what a run needs
-            write_notes(run_dir, notes(config, HydraConfig.get()))
-            _remember(experiment, run_dir)
-            chosen = chosen_options(HydraConfig.get())
-            run(
-                experiment,
-                run_dir,
-                config=values,
-                resolved_yaml=to_yaml(values),
-                name=" ".join([*chosen.values(), f"seed {experiment.seed}"]),
-                tags={"command": command(overrides), **chosen},
-                deadline=deadline,
-            )
-        except (ConfigError, DataError, KeyboardInterrupt, SystemExit):
-            discard(run_dir)  # does nothing where the run has begun
-            raise
-
-
-def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
-    """Resumes a run, or completes it if it has finished; removes the folder of this command."""
-    from ecgexp.cli.resume import stored_config, working_folder
-    from ecgexp.cli.run_argument import named_folder
-    from ecgexp.config.compose import build_experiment, command_settings, for_the_record, to_yaml
-    from ecgexp.experiment.deadline import Deadline
-    from ecgexp.experiment.run import run
-    from ecgexp.tracking.local.lock import discard_unheld, hold, move_log
-    from ecgexp.tracking.local.run_json import has_finished
-
-    discard_unheld(new_dir)
-    name = _as_typed("resume", overrides) or str(config.resume)
-    run_dir = named_folder(name, "resume=", latest="resumable").absolute()
-    with hold(run_dir, new=False, setting="resume"):
-        move_log(run_dir)
-        ending.current.run_dir = run_dir
-        if has_finished(run_dir):
-            given = any(text.startswith("tracking.uri=") for text in overrides)
-            _complete(run_dir, store=str(config.tracking.uri) if given else None)
-            return
-        stored = stored_config(run_dir, overrides)
-        os.chdir(working_folder(run_dir))
-        values = for_the_record(stored)
-        experiment = build_experiment(stored, base_dir=Path.cwd())
-        _remember(experiment, run_dir)
-        run(
-            experiment,
-            run_dir,
-            config=values,
-            resolved_yaml=to_yaml(values),
-            deadline=Deadline(minutes=command_settings(stored).max_minutes, began=_began()),
-            resume=True,
-        )
-
-
-def _remember(experiment: "Experiment", run_dir: Path) -> None:
-    """Notes the run of this command, for its end."""
-    known = ending.current
-    known.run_dir = run_dir.absolute()
-    known.step_name, known.num_steps = experiment.trainer.step_name, experiment.trainer.num_steps
-
-
-def _began() -> float:
-    """Returns when this process was started, by the clock of `time.monotonic`."""
-    import psutil
-
-    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())
-
-
-def _as_typed(key: str, overrides: list[str]) -> str | None:
-    """Returns the text of an override if Hydra may have read it as a number: an id, `7294e12`."""
-    typed = [text.partition("=")[2] for text in overrides if text.startswith(f"{key}=")]
-    return typed[-1] if typed and typed[-1].isalnum() else None
-
-
-def _complete(run_dir: Path, *, store: str | None) -> None:
-    """Completes a finished run: sends pending entries and removes checkpoints.
-
-    Args:
-      run_dir: folder of the run, locked by this process.
-      store: URI of its store, if that has moved.
-
-    Raises:
-      ConfigError: the run is complete.
-      DataError: the store does not answer.
-    """
-    from ecgexp.tracking.base import TrackerUnavailable
-    from ecgexp.tracking.credentials import with_credentials
-    from ecgexp.tracking.ending import complete
-
-    try:
-        done = complete(run_dir, store=None if store is None else with_credentials(store))
-    except TrackerUnavailable as error:
-        raise DataError(
-            f"resume={run_dir}: {error}; entries that were sent stay, use the same command again"
-        ) from error
-    if not done:
-        raise ConfigError(
-            f"resume={run_dir}: the run has finished; see its results in {run_dir}/result.json"
-        )
-    print(f"{run_dir}: the run had finished already, and was completed: {done}")
-
-
-def _fail(error: Exception) -> NoReturn:
-    ending.current.error = redact(str(error))
-    print(redact(f"ecgexp: {error}"), file=sys.stderr)
-    sys.exit(_BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)
+    return start_or_resume(config, run_dir)

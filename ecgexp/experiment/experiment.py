@@ -14,17 +14,22 @@ from ecgexp.data.partition.base import Partition
 from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.data.splits.base import Splitter
 from ecgexp.data.splits.cross_database import check_databases
-from ecgexp.evaluation.names import metric_names
 from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment.data import RunData, load_run_data
 from ecgexp.experiment.federated_baselines import FederatedBaselines
+from ecgexp.experiment.part_checks import (
+    check_classes,
+    check_clients,
+    check_features,
+    check_privacy,
+    option_of,
+)
 from ecgexp.features.inputs import Features
 from ecgexp.models.base import ModelBuilder
 from ecgexp.privacy.plan import Privacy
-from ecgexp.privacy.unit_checks import check_unit_covers_features, check_units_apart, shared_units
+from ecgexp.privacy.unit_checks import check_units_apart
 from ecgexp.seeding import Seeds
-from ecgexp.settings.declaration import ConfigError, Part, Seed, Whole, check_named_once, settings
-from ecgexp.settings.option_names import option_name
+from ecgexp.settings.declaration import Part, Seed, Whole, check_named_once, settings
 from ecgexp.tracking.settings import Tracking
 from ecgexp.training.base import Trainer
 from ecgexp.training.checkpointing.manager import CheckpointRule
@@ -124,103 +129,20 @@ class Experiment:
 
     def __post_init__(self):
         check_named_once("evaluate_on", self.evaluate_on)
-        self._check_classes()
+        check_classes(self.grouping)
         self.selection.check_metric(
             epoch_score_names(self.grouping.classes, has_clients=not self.partition.is_pooled)
         )
         check_databases(self.dataset, self.split)
-        self._check_features()
-        self._check_privacy()
-        self._check_clients()
+        check_features(self.features, self.model, self.augmentation)
+        check_privacy(self)
+        check_clients(self.trainer, self.partition)
         self.federated_baselines.check(
             self.trainer,
             is_pooled=self.partition.is_pooled,
             is_private=self.is_private,
             evaluates_test="test" in self.evaluated,
         )
-
-    def _check_classes(self) -> None:
-        """Check that the metrics of the classes have distinct names."""
-        try:
-            metric_names(list(self.grouping.classes))
-        except ValueError as error:
-            raise ConfigError(
-                f"grouping.classes={_listed(frozenset(self.grouping.classes))}: {error}"
-            ) from error
-
-    def _check_features(self) -> None:
-        """Check that the features fit the model and the augmentation."""
-        made, model, changed = self.features.names(), self.model, self.augmentation.features
-        if missing := model.required_features - made:
-            raise ConfigError(
-                f"model={_option(model)}: takes {_listed(model.required_features)}, but the "
-                f"features are {_listed(made)}; use {_models_for(made)}features={min(missing)}."
-            )
-        if surplus := made - model.required_features - model.optional_features:
-            raise ConfigError(
-                f"model={_option(model)}: does not take {_listed(surplus)}, but the features are "
-                f"{_listed(made)}; use other features, or another model."
-            )
-        if missing := changed - made:
-            raise ConfigError(
-                f"augmentation={self.augmentation.name}: changes {_listed(changed)}, but the "
-                f"features are {_listed(made)}; use augmentation=none, or features={min(missing)}."
-            )
-
-    def _check_privacy(self) -> None:
-        """Check that the trainer supports the privacy settings and no other part breaks them."""
-        if not self.is_private:
-            if self.trainer.needs_privacy:
-                raise ConfigError(
-                    f"trainer={_option(self.trainer)}: needs a privacy setting, but privacy=none; "
-                    "use privacy=dp privacy.noise_multiplier=1.1, or trainer=centralized."
-                )
-            return
-        units = self.trainer.privacy_units
-        if not units:
-            raise ConfigError(
-                f"trainer={_option(self.trainer)}: has no privacy guarantee, but a privacy setting "
-                "is given; use trainer=dp, or privacy=none."
-            )
-        if self.privacy.unit not in units:
-            raise ConfigError(
-                f"privacy.unit={self.privacy.unit}: trainer={_option(self.trainer)} supports "
-                f"{' and '.join(sorted(units))}; use privacy=patient, which also sets a suitable "
-                "clip, or privacy.unit=patient."
-            )
-        self.trainer.check_privacy(self.privacy)
-        check_unit_covers_features(self.privacy.unit, self.features.features_crossing_beats)
-        if (
-            self.has_privacy_guarantee
-            and self.privacy.unit != "beat"
-            and self.split.divides_patients
-        ):
-            raise ConfigError(shared_units(self.privacy.unit, "validation or test beats"))
-        if self.device.mixed_precision:
-            raise ConfigError(
-                "device.mixed_precision=true: skips the steps in which float16 overflows, which "
-                "depends on the data; under privacy use device.mixed_precision=false."
-            )
-        if self.model.has_batch_normalization:
-            raise ConfigError(
-                "model.normalization=batch: mixes the beats of a batch, so that the influence of "
-                "one beat on a gradient has no bound; under privacy use model.normalization=group."
-            )
-
-    def _check_clients(self) -> None:
-        """Check that beats are assigned to clients exactly if the trainer trains clients."""
-        pooled = self.partition.is_pooled
-        if self.trainer.needs_clients and pooled:
-            raise ConfigError(
-                f"trainer={_option(self.trainer)}: trains clients, but partition=none assigns all "
-                "beats to one; use partition=by_patient."
-            )
-        if not self.trainer.needs_clients and not pooled:
-            raise ConfigError(
-                f"partition={_option(self.partition)}: assigns beats to clients, but "
-                f"trainer={_option(self.trainer)} trains on pooled beats; use partition=none, or "
-                "trainer=federated."
-            )
 
     def check_can_start(self) -> None:
         """Check that this machine has what the run needs, before anything expensive.
@@ -335,7 +257,7 @@ class Experiment:
 
     def options(self) -> Mapping[str, str]:
         """Return the tags by which MLflow's table shows the model and the trainer."""
-        return {"model": _option(self.model), "trainer": _option(self.trainer)}
+        return {"model": option_of(self.model), "trainer": option_of(self.trainer)}
 
     def tags(self) -> Mapping[str, str]:
         """Return tags of the run that follow from the experiment; here none."""
@@ -352,25 +274,3 @@ class Experiment:
 
 def _kind(value: Any) -> str:
     return type(value).__name__
-
-
-def _option(value: Any) -> str:
-    return option_name(_kind(value))
-
-
-def _models_for(made: frozenset[str]) -> str:
-    """Return the shipped models that take these features, as a part of a message."""
-    from ecgexp import models
-
-    known = (getattr(models, name) for name in dir(models) if name[0].isupper())
-    options = [
-        f"model={option_name(one.__name__)}"
-        for one in known
-        if getattr(one, "required_features", None)
-        and one.required_features <= made <= one.required_features | one.optional_features
-    ]
-    return f"{' or '.join(options)}, or " if options else ""
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"

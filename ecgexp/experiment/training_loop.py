@@ -1,19 +1,17 @@
 """The training loop of one run, for every trainer: train, evaluate, save and select."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgexp.console import Console, StepBar
-from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment import artifacts
-from ecgexp.experiment.clients import client_scores
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.deadline import Deadline
 from ecgexp.experiment.time_left import TimeLeft
+from ecgexp.experiment.validation import Validation
 from ecgexp.features.inputs import feature_shapes
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.seeding import Seeds
@@ -86,6 +84,7 @@ class TrainingLoop:
             int(np.prod(shape)) for layer in model.layers for shape in _output_shapes(layer)
         )
         self.probabilities = Predictor(model, run_data.data.resident)
+        self._validation = Validation(experiment, run_data, self.probabilities)
         self._is_divisible = False  # whether an epoch can be resumed in the middle
 
     @property
@@ -140,7 +139,7 @@ class TrainingLoop:
             deadline.begin_steps()
             on_progress = self._on_progress(bar, time_left, model_selector, curve, deadline)
             for epoch_result in self._steps(training_state, on_progress):
-                scores = self._scores(epoch_result)
+                scores = self._validation.scores_of_epoch(epoch_result)
                 metrics = {
                     f"train/{name}": value for name, value in epoch_result.train_metrics.items()
                 }
@@ -268,62 +267,9 @@ class TrainingLoop:
         ):
             curve.show()
 
-    def _scores(self, epoch_result: EpochResult) -> dict[str, float]:
-        """Return the validation scores of an epoch.
-
-        Raises:
-          DataError: a weight or a probability is NaN or infinite or, without privacy, the training
-            loss is NaN; earlier epochs are saved, this one is not.
-        """
-        weights = epoch_result.weights()
-        broken = sum(np.count_nonzero(~np.isfinite(weight)) for weight in weights)
-        if broken:
-            raise self._diverged(epoch_result.step, f"{broken} weights are NaN or infinite")
-        loss = epoch_result.train_metrics.get("loss", 0.0)
-        # Only without privacy: whether a private run continues must not depend on the loss of one
-        # beat.
-        if not self._experiment.is_private and math.isnan(loss):
-            raise self._diverged(epoch_result.step, f"the training loss is {loss}")
-        try:
-            return self.validate(weights)
-        except DataError as error:
-            raise self._diverged(epoch_result.step, str(error)) from error
-
-    def _diverged(self, step: int, why: str) -> DataError:
-        name, trainer = self._experiment.trainer.step_name, self._experiment.trainer
-        rate = trainer.learning_rate_setting
-        last = (
-            f"{name} {step - 1} was the last finite one"
-            if step > 1
-            else f"there was no finite {name} before it"
-        )
-        return DataError(
-            f"trainer.{rate}={getattr(trainer, rate):g}: training diverged in {name} {step}, "
-            f"{last}: {why}; use a smaller one, e.g. "
-            f"trainer.{rate}={getattr(trainer, rate) / 10:g}."
-        )
-
     def validate(self, weights: list[np.ndarray]) -> dict[str, float]:
-        """Return the scores on the validation beats, with clients also `clients/accuracy_...`.
-
-        Args:
-          weights: of the run's model.
-
-        Returns:
-          Score name -> score; empty if there are no validation beats.
-
-        Raises:
-          DataError: a probability is not finite.
-        """
-        data, rows = self._run_data.data, self._run_data.split.validation
-        if not len(rows):
-            return {}
-        probabilities = self.probabilities(weights, rows)
-        scores = dict(quick_scores(data.labels[rows], probabilities, data.class_names).values)
-        if self._run_data.partition.is_pooled:
-            return scores
-        client_spread = client_scores(self._run_data, "validation", probabilities).spread()
-        return scores | {f"clients/{name}": value for name, value in client_spread.items()}
+        """Return the scores on the validation beats; see `Validation.scores`."""
+        return self._validation.scores(weights)
 
     def scope(self) -> Any:
         """Return the context in which the run trains: its `tf.distribute` strategy."""

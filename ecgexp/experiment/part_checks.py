@@ -1,0 +1,144 @@
+"""Checks that the parts of an experiment fit together."""
+
+from typing import TYPE_CHECKING, Any
+
+from ecgexp.augmentation.base import Augmentation
+from ecgexp.data.grouping import LabelGrouping
+from ecgexp.data.partition.base import Partition
+from ecgexp.evaluation.names import metric_names
+from ecgexp.features.inputs import Features
+from ecgexp.models.base import ModelBuilder
+from ecgexp.privacy.unit_checks import check_unit_covers_features, shared_units
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.option_names import option_name
+from ecgexp.training.base import Trainer
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
+
+
+def option_of(part: Any) -> str:
+    """Return the name by which a user chooses a part: `cnn1d` for a `Cnn1d`."""
+    return option_name(type(part).__name__)
+
+
+def check_classes(grouping: LabelGrouping) -> None:
+    """Check that the metrics of the classes have distinct names.
+
+    Raises:
+      ConfigError: they have not.
+    """
+    try:
+        metric_names(list(grouping.classes))
+    except ValueError as error:
+        raise ConfigError(
+            f"grouping.classes={_listed(frozenset(grouping.classes))}: {error}"
+        ) from error
+
+
+def check_features(features: Features, model: ModelBuilder, augmentation: Augmentation) -> None:
+    """Check that the features fit the model and the augmentation.
+
+    Raises:
+      ConfigError: the model lacks one or takes no such features, or the augmentation changes
+        features that are not there.
+    """
+    made, changed = features.names(), augmentation.features
+    if missing := model.required_features - made:
+        raise ConfigError(
+            f"model={option_of(model)}: takes {_listed(model.required_features)}, but the "
+            f"features are {_listed(made)}; use {_models_for(made)}features={min(missing)}."
+        )
+    if surplus := made - model.required_features - model.optional_features:
+        raise ConfigError(
+            f"model={option_of(model)}: does not take {_listed(surplus)}, but the features are "
+            f"{_listed(made)}; use other features, or another model."
+        )
+    if missing := changed - made:
+        raise ConfigError(
+            f"augmentation={augmentation.name}: changes {_listed(changed)}, but the "
+            f"features are {_listed(made)}; use augmentation=none, or features={min(missing)}."
+        )
+
+
+def check_privacy(experiment: "Experiment") -> None:
+    """Check that the trainer supports the privacy settings and no other part breaks them.
+
+    Raises:
+      ConfigError: it does not, or one does.
+    """
+    trainer, privacy = experiment.trainer, experiment.privacy
+    if not experiment.is_private:
+        if trainer.needs_privacy:
+            raise ConfigError(
+                f"trainer={option_of(trainer)}: needs a privacy setting, but privacy=none; "
+                "use privacy=dp privacy.noise_multiplier=1.1, or trainer=centralized."
+            )
+        return
+    units = trainer.privacy_units
+    if not units:
+        raise ConfigError(
+            f"trainer={option_of(trainer)}: has no privacy guarantee, but a privacy setting "
+            "is given; use trainer=dp, or privacy=none."
+        )
+    if privacy.unit not in units:
+        raise ConfigError(
+            f"privacy.unit={privacy.unit}: trainer={option_of(trainer)} supports "
+            f"{' and '.join(sorted(units))}; use privacy=patient, which also sets a suitable "
+            "clip, or privacy.unit=patient."
+        )
+    trainer.check_privacy(privacy)
+    check_unit_covers_features(privacy.unit, experiment.features.features_crossing_beats)
+    if (
+        experiment.has_privacy_guarantee
+        and privacy.unit != "beat"
+        and experiment.split.divides_patients
+    ):
+        raise ConfigError(shared_units(privacy.unit, "validation or test beats"))
+    if experiment.device.mixed_precision:
+        raise ConfigError(
+            "device.mixed_precision=true: skips the steps in which float16 overflows, which "
+            "depends on the data; under privacy use device.mixed_precision=false."
+        )
+    if experiment.model.has_batch_normalization:
+        raise ConfigError(
+            "model.normalization=batch: mixes the beats of a batch, so that the influence of "
+            "one beat on a gradient has no bound; under privacy use model.normalization=group."
+        )
+
+
+def check_clients(trainer: Trainer, partition: Partition) -> None:
+    """Check that beats are assigned to clients exactly if the trainer trains clients.
+
+    Raises:
+      ConfigError: they are not.
+    """
+    if trainer.needs_clients and partition.is_pooled:
+        raise ConfigError(
+            f"trainer={option_of(trainer)}: trains clients, but partition=none assigns all "
+            "beats to one; use partition=by_patient."
+        )
+    if not trainer.needs_clients and not partition.is_pooled:
+        raise ConfigError(
+            f"partition={option_of(partition)}: assigns beats to clients, but "
+            f"trainer={option_of(trainer)} trains on pooled beats; use partition=none, or "
+            "trainer=federated."
+        )
+
+
+def _models_for(made: frozenset[str]) -> str:
+    """Return the shipped models that take these features, as a part of a message."""
+    from ecgexp import models
+
+    known = (getattr(models, name) for name in dir(models) if name[0].isupper())
+    options = [
+        f"model={option_name(one.__name__)}"
+        for one in known
+        if getattr(one, "required_features", None)
+        and one.required_features <= made <= one.required_features | one.optional_features
+    ]
+    return f"{' or '.join(options)}, or " if options else ""
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
