@@ -7,6 +7,7 @@ import pytest
 
 from ecgexp.config.compose import load_experiment
 from ecgexp.experiment import artifacts
+from ecgexp.settings.build import to_node
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking.local.tracker import JsonlTracker
 
@@ -36,6 +37,12 @@ def test_no_figure_of_a_run_has_a_fixed_format():
         calls = re.findall(r"log_(?:data|evaluation|history|clients|federated_baselines)\(", text)
         given = text.count("figure_format=") + text.count("figure_format: str")
         assert given >= len(calls), file.name
+
+
+def test_settings_without_a_file_name_their_class():
+    """`run(experiment, folder)` of a script logs the experiment itself."""
+    found = to_node(load_experiment(["figures.format=pdf"]))["figures"]
+    assert found == {"_target_": "ecgexp.experiment.Figures", "format": "pdf"}
 
 
 def test_unknown_format_is_refused():
