@@ -2,10 +2,12 @@
 
 import logging
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.formats.record import Record
 from ecgexp.data.preprocessing.one_record import choose_leads, remove_baseline
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.experiment.data import RunData
@@ -50,14 +52,8 @@ def log_strips(
         allowed = ~np.isin(beats.patient_ids[rows], trained)
         rows, probabilities = rows[allowed], probabilities[allowed]
     chosen = rows[strip_beats(beats.labels[rows], probabilities, beats.patient_ids[rows])]
-    parts = []
-    for number, row in enumerate(chosen):
-        record_id, sample = str(beats.record_ids[row]), int(beats.r_samples[row])
-        try:
-            parts.append(_strip(dataset, record_id, sample) | {"strip": number})
-        except (DataError, OSError) as error:
-            # The scores do not need it, so the run does not end with an error.
-            _log.warning("No strip of record %s: %s", record_id, error)
+    places = [(str(beats.record_ids[row]), int(beats.r_samples[row])) for row in chosen]
+    parts = list(_strips(dataset, places)) if places else []
     if parts:
         import pandas as pd
 
@@ -65,9 +61,29 @@ def log_strips(
         tracker.log_table(table, f"tables/{split}_strips.parquet")
 
 
-def _strip(dataset: Dataset, record_id: str, sample: int) -> dict[str, object]:
+def _strips(dataset: Dataset, places: Sequence[tuple[str, int]]) -> Iterator[dict[str, object]]:
+    """Yield the columns of each strip whose record can be read.
+
+    The scores do not need a strip, so a record that cannot be read does not end the run.
+    """
+    try:
+        with dataset.open_records() as read:
+            for number, (record_id, sample) in enumerate(places):
+                try:
+                    record = read(record_id)
+                    yield _strip(record, _of(dataset, record_id), record_id, sample) | {
+                        "strip": number
+                    }
+                except (DataError, OSError) as error:
+                    _log.warning("No strip of record %s: %s", record_id, error)
+    except (DataError, OSError) as error:
+        _log.warning("No strips of misclassified beats: %s", error)
+
+
+def _strip(
+    record: Record, preprocessing: Preprocessing, record_id: str, sample: int
+) -> dict[str, object]:
     """Return the columns of one strip, of the first lead that the model gets."""
-    record, preprocessing = dataset.read_record(record_id), _of(dataset, record_id)
     columns, _ = choose_leads(record, preprocessing)
     if columns is None:
         raise DataError(f"record {record_id} has no lead of dataset.leads; use another one")

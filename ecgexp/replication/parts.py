@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,8 +11,7 @@ import numpy as np
 from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
 from ecgexp.augmentation.chain import Chain, NoAugmentation
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.datasets.base import Dataset
-from ecgexp.data.formats.record import Record
+from ecgexp.data.datasets.base import Dataset, ReadRecord
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import Count, Part, settings
@@ -59,9 +59,9 @@ class FirstBeats:
         first = beats.take(np.arange(min(self.num_beats, len(beats))))
         return replace(first, digest=digest({"first": self.num_beats, "of": beats.digest}))
 
-    def read_record(self, record_id: str) -> Record:
-        """See `Dataset.read_record`."""
-        return self.dataset.read_record(record_id)
+    def open_records(self) -> AbstractContextManager[ReadRecord]:
+        """See `Dataset.open_records`."""
+        return self.dataset.open_records()
 
 
 @settings

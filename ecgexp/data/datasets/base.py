@@ -1,12 +1,17 @@
 """The dataset protocol: where the beats of a run come from."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 
 if TYPE_CHECKING:
     from ecgexp.data.formats.record import Record
+
+ReadRecord: TypeAlias = "Callable[[str], Record]"
+"""Record id, as in `BeatSet.record_ids` -> the record."""
 
 
 class Dataset(Protocol):
@@ -41,13 +46,11 @@ class Dataset(Protocol):
         """
         ...
 
-    def read_record(self, record_id: str) -> "Record":
-        """Return one record as it was recorded, with all its leads.
-
-        Args:
-          record_id: as in `BeatSet.record_ids`.
+    def open_records(self) -> AbstractContextManager[ReadRecord]:
+        """Return the context in which records are read as they were recorded, with all their leads.
 
         Raises:
-          DataError: its files are missing or damaged.
+          DataError: the files are missing. The function that the context yields raises it for a
+            record whose files are missing or damaged.
         """
         ...

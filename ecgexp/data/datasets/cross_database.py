@@ -1,13 +1,14 @@
 """Two databases as one dataset: the first for training, the second for testing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgexp.data.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
+from ecgexp.data.datasets.base import ReadRecord
 from ecgexp.data.datasets.catalog import find_database
 from ecgexp.data.datasets.recorded import RecordedDataset, RecordedFiles
 from ecgexp.data.identity import check_no_copies
@@ -135,11 +136,20 @@ class TwoDatabases(SharedPreprocessing):
                 )
         return self._joined(loaded)
 
-    def read_record(self, record_id: str) -> "Record":
-        """See `Dataset.read_record`."""
-        database, _, record = record_id.partition("/")
-        (found,) = (part for part in self.parts.values() if part.database == database)
-        return found.read_record(record)
+    @contextmanager
+    def open_records(self) -> Iterator[ReadRecord]:
+        """See `Dataset.open_records`."""
+        with ExitStack() as stack:
+            read = {
+                part.database: stack.enter_context(part.open_records())
+                for part in self.parts.values()
+            }
+
+            def read_record(record_id: str) -> "Record":
+                database, _, record = record_id.partition("/")
+                return read[database](record)
+
+            yield read_record
 
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
         databases = {TRAINED: self.train.database, TESTED: self.test.database}

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from ecgexp.data.beats import BeatSet
+from ecgexp.data.datasets.base import ReadRecord
 from ecgexp.data.datasets.catalog import RECORD_SETS, Database, find_database
 from ecgexp.data.preprocessing.settings import (
     Layout,
@@ -21,9 +23,6 @@ from ecgexp.data.preprocessing.settings import (
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 from ecgexp.settings.paths import Folder
 from ecgexp.settings.renamed import OPTIONS, renamed
-
-if TYPE_CHECKING:
-    from ecgexp.data.formats.record import Record
 
 _MARKS = {"wfdb": ".hea", "kaggle_csv": ".csv"}
 _SEARCH_DEPTH = 5
@@ -156,12 +155,13 @@ class RecordedDataset(RecordedFiles, Preprocessing):
             path=path,
         )
 
-    def read_record(self, record_id: str) -> "Record":
-        """See `Dataset.read_record`."""
-        entry, folder = self._entry(), self.folder()
+    @contextmanager
+    def open_records(self) -> Iterator[ReadRecord]:
+        """See `Dataset.open_records`."""
         from ecgexp.data.preprocessing.pipeline import reader_of
 
-        return reader_of(self.layout)(folder, record_id, entry, self.recorded_leads)
+        entry, folder, read = self._entry(), self.folder(), reader_of(self.layout)
+        yield lambda record_id: read(folder, record_id, entry, self.recorded_leads)
 
 
 def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:

@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ecgexp.data.beats import BeatSet
+from ecgexp.data.datasets.base import ReadRecord
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 from ecgexp.data.synthetic.database import (
@@ -31,9 +32,6 @@ from ecgexp.settings.declaration import DataError, Number, Seed, Whole, settings
 from ecgexp.storage.atomic import claimed_folder, remove_litter
 from ecgexp.storage.digests import FileDigests, digest, file_sha256
 from ecgexp.storage.reading import read_json
-
-if TYPE_CHECKING:
-    from ecgexp.data.formats.record import Record
 
 _DIGESTS = "digests.json"
 _PREFIX = "synthetic-"
@@ -90,12 +88,15 @@ class SyntheticDataset(Preprocessing):
         with self._files() as folder:
             return self._preprocess(folder, on_progress)
 
-    def read_record(self, record_id: str) -> "Record":
-        """See `Dataset.read_record`."""
+    @contextmanager
+    def open_records(self) -> Iterator[ReadRecord]:
+        """See `Dataset.open_records`."""
         from ecgexp.data.preprocessing.pipeline import reader_of
 
+        read = reader_of("wfdb")
         with self._files() as folder:
-            return reader_of("wfdb")(folder, record_id, self._database(folder), self.recorded_leads)
+            database = self._database(folder)
+            yield lambda record_id: read(folder, record_id, database, self.recorded_leads)
 
     @contextmanager
     def _files(self) -> Iterator[Path]:

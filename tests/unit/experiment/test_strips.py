@@ -1,6 +1,7 @@
 """Strips of the record around misclassified beats: the right signal, and of nobody protected."""
 
 import logging
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,7 +58,8 @@ def test_strip_is_the_signal_of_its_record(dataset, run_data):
     table = strips(dataset, run_data, protects_patients=False)
     assert len(table)
     for _, part in table.groupby("strip"):
-        record = dataset.read_record(part["record"].iloc[0])
+        with dataset.open_records() as read:
+            record = read(part["record"].iloc[0])
         places = part["sample"].iloc[0] + np.rint(part["second"] * record.fs_hz).astype(int)
         column = record.lead_names.index("MLII")
         np.testing.assert_allclose(part["mv"], record.signals_mv[places, column], atol=0.0006)
@@ -75,11 +77,23 @@ def test_protected_patients_have_no_strip(dataset, run_data):
     assert not allowed & trained
 
 
-def test_record_that_is_gone_ends_no_run(run_data, caplog):
-    def read_record(record_id):
+def test_virtual_patients_are_generated_once_for_all_strips(run_data, monkeypatch):
+    uncached = SyntheticDataset(num_patients=3, minutes=1, cache_dir=None)
+    written, write = [], SyntheticDataset._write
+    monkeypatch.setattr(
+        SyntheticDataset, "_write", lambda self, *args: written.append(1) or write(self, *args)
+    )
+    assert strips(uncached, run_data, protects_patients=False)["strip"].nunique() > 1
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize("gone", ["record", "database"])
+def test_record_that_is_gone_ends_no_run(gone, run_data, caplog):
+    def missing(*_):
         raise DataError("the file is missing")
 
-    gone = SimpleNamespace(read_record=read_record, preprocessings=())
+    open_records = missing if gone == "database" else lambda: nullcontext(missing)
+    gone = SimpleNamespace(open_records=open_records, preprocessings=())
     with caplog.at_level(logging.WARNING):
         assert strips(gone, run_data, protects_patients=False).empty
     assert "the file is missing" in caplog.text
