@@ -4,12 +4,15 @@ import io
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import error_text, read_bytes, read_text, refusal
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 _PROBABILITY = "probability/"
 _TEXTS, _SAMPLE = ("record", "patient", "class", "predicted"), "sample"
@@ -57,6 +60,19 @@ class StoredCounts:
     by_patient: np.ndarray
 
 
+def _open_parquet(data: bytes) -> "ParquetFile":
+    """Open a Parquet file of a run, with its checksums verified and bounds on its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(
+        pa.BufferReader(data),
+        page_checksum_verification=True,
+        thrift_string_size_limit=_MOST_THRIFT,
+        thrift_container_size_limit=_MOST_THRIFT,
+    )
+
+
 def read_counts(path: Path, *, fix: str) -> StoredCounts:
     """Count the beats of `predictions/SPLIT.parquet`, many times faster than `read_predictions`.
 
@@ -72,16 +88,10 @@ def read_counts(path: Path, *, fix: str) -> StoredCounts:
     """
     data = read_bytes(path, fix=fix, most=_MOST_BYTES)
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     columns = ["patient", "class", "predicted"]
     try:
-        file = pq.ParquetFile(
-            pa.BufferReader(data),
-            page_checksum_verification=True,
-            thrift_string_size_limit=_MOST_THRIFT,
-            thrift_container_size_limit=_MOST_THRIFT,
-        )
+        file = _open_parquet(data)
         schema = file.schema_arrow
         _check_columns(schema, file.metadata.num_rows)
         class_names = _class_names(schema)
@@ -121,15 +131,9 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
     """
     data = read_bytes(path, fix=fix, most=_MOST_BYTES)
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(
-            pa.BufferReader(data),
-            page_checksum_verification=True,
-            thrift_string_size_limit=_MOST_THRIFT,
-            thrift_container_size_limit=_MOST_THRIFT,
-        )
+        file = _open_parquet(data)
         schema = file.schema_arrow
         _check_columns(schema, file.metadata.num_rows)
         names = [name for name in schema.names if name.startswith(_PROBABILITY)]
@@ -232,16 +236,10 @@ def read_strips(path: Path, *, fix: str) -> list[StoredStrip]:
     """
     data = read_bytes(path, fix=fix, most=_MOST_STRIP_BYTES)
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     texts, numbers = ("record", "lead"), ("strip", "sample", "record_hz", "second", "mv")
     try:
-        file = pq.ParquetFile(
-            pa.BufferReader(data),
-            page_checksum_verification=True,
-            thrift_string_size_limit=_MOST_THRIFT,
-            thrift_container_size_limit=_MOST_THRIFT,
-        )
+        file = _open_parquet(data)
         if not 0 <= file.metadata.num_rows <= _MOST_STRIP_ROWS:
             raise ValueError(f"it has {file.metadata.num_rows} rows")
         table = file.read(columns=[*texts, *numbers], use_threads=False)
