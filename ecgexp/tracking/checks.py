@@ -1,9 +1,10 @@
-"""Rules that all trackers share: valid names and paths, and one value per metric and step."""
+"""Rules that all trackers share: names, paths, one value per parameter, and per metric and step."""
 
 import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
 
@@ -47,6 +48,21 @@ def check_path(path: str) -> str:
             f"artifact path {path!r} must be relative and stay inside the run, e.g. figures/roc.png"
         )
     return path
+
+
+def check_params(fresh: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    """Check that no parameter that a run has already gets another value.
+
+    Args:
+      fresh: the parameters to be logged.
+      kept: those that were logged before.
+
+    Raises:
+      ValueError: one does.
+    """
+    for name, value in fresh.items():
+        if name in kept and kept[name] != value:
+            raise ValueError(f"parameter {name!r} already has another value: {kept[name]!r}")
 
 
 class Points:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import DatasetInput, Scalar, Status
-from ecgexp.tracking.checks import Points, check_name, check_path
+from ecgexp.tracking.checks import Points, check_name, check_params, check_path
 from ecgexp.tracking.params import loggable, taggable
 
 
@@ -121,9 +121,7 @@ class MemoryTracker:
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`."""
         fresh = loggable(params)
-        changed = [name for name in fresh if self.params.get(name, fresh[name]) != fresh[name]]
-        if changed:
-            raise ValueError(f"parameter {changed[0]!r} already has another value")
+        check_params(fresh, self.params)
         self.params.update(fresh)
 
     def log_metrics(

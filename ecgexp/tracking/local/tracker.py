@@ -22,7 +22,7 @@ from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import replacing, replacing_folder, resolved
 from ecgexp.storage.reading import MissingFileError, cut_torn_line, read_lines, refusal
 from ecgexp.tracking.base import DatasetInput, Scalar, Status
-from ecgexp.tracking.checks import Points, check_path
+from ecgexp.tracking.checks import Points, check_params, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts, plain
 from ecgexp.tracking.local.checkpoint_folder import remove_checkpoints
 from ecgexp.tracking.local.run_json import NAME, Seconds, read_run, write_run
@@ -115,11 +115,7 @@ class JsonlTracker(FileArtifacts):
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`."""
         fresh, kept = plain(loggable(params)), self._run["params"]
-        changed = [name for name in fresh if kept.get(name, fresh[name]) != fresh[name]]
-        if changed:
-            raise ValueError(
-                f"parameter {changed[0]!r} already has another value: {kept[changed[0]]!r}"
-            )
+        check_params(fresh, kept)
         kept.update(fresh)
         self._save()
 

@@ -24,7 +24,7 @@ from ecgexp.tracking.base import (
     Status,
     TrackerUnavailable,
 )
-from ecgexp.tracking.checks import Points, check_path
+from ecgexp.tracking.checks import Points, check_params, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts
 from ecgexp.tracking.mlflow.headline import headline
 from ecgexp.tracking.mlflow.runs_view import runs_link
@@ -159,11 +159,7 @@ class MlflowTracker(FileArtifacts):
         values = {
             name: shorten(str(value), limit=_MAX_PARAM) for name, value in loggable(params).items()
         }
-        changed = [name for name, value in values.items() if self._params.get(name, value) != value]
-        if changed:
-            raise ValueError(
-                f"parameter {changed[0]!r} already has another value: {self._params[changed[0]]!r}"
-            )
+        check_params(values, self._params)
         for batch in _batches(
             Param(name, value) for name, value in values.items() if name not in self._params
         ):

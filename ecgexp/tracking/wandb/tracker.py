@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import DatasetInput, Scalar, Status
-from ecgexp.tracking.checks import Points, check_path
+from ecgexp.tracking.checks import Points, check_params, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts, plain
 from ecgexp.tracking.local.tracker import now
 from ecgexp.tracking.params import loggable, taggable
@@ -56,9 +56,7 @@ class WandbTracker(FileArtifacts):
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`."""
         fresh = loggable(params)
-        changed = [name for name in fresh if self._params.get(name, fresh[name]) != fresh[name]]
-        if changed:
-            raise ValueError(f"parameter {changed[0]!r} already has another value")
+        check_params(fresh, self._params)
         self._params.update(fresh)
         self._run.config.update(dict(fresh))
 
