@@ -1,8 +1,9 @@
 """Beats: the arrays that all parts of a run share; splits and partitions hold indices into them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -25,12 +26,25 @@ TRAINED, TESTED = "train", "test"
 NO_INTERVAL = "no RR interval, the only beat of its record"
 """The reason for which a beat is dropped if RR features are needed."""
 
+PatientsAre: TypeAlias = Literal["stated", "assumed", "unknown"]
+"""How the patients of beats are known; see `BeatSet.patients_are`."""
+
 _ARROW = " -> "
 
 
 def arrow(first: str, second: str) -> str:
     """Return `"train -> test"`, e.g. `"MLII -> ECG1"`, or one name if both are equal."""
     return first if first == second else f"{first}{_ARROW}{second}"
+
+
+def least_known(ways: Iterable[PatientsAre]) -> PatientsAre:
+    """Return how the patients of joined beats are known: as those that are known least.
+
+    Example:
+      >>> least_known(["stated", "assumed"])
+      'assumed'
+    """
+    return max(ways, key=get_args(PatientsAre).index)
 
 
 def databases(text: str) -> tuple[str, ...]:
@@ -81,9 +95,13 @@ class BeatSet:
       dropped: reason -> number of dropped beats.
       parts: (num_beats,) str, `"train"` for beats of the training database, `"test"` for those of
         the test database; empty for beats of one database.
+      patients_are: How the patients are known. `stated`: the database or its files state the
+        patient of each record; `assumed`: nothing states it, and each record is taken for a
+        patient; `unknown`: nothing is known about patients, `patient_ids` only repeats
+        `record_ids`, and nothing may be divided, counted or protected by patient.
 
     Raises:
-      ValueError: The arrays have different numbers of rows.
+      ValueError: The arrays have different numbers of rows, or `patients_are` is another word.
     """
 
     signals_mv: np.ndarray
@@ -102,8 +120,11 @@ class BeatSet:
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
     parts: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U5"))
+    patients_are: PatientsAre = "stated"
 
     def __post_init__(self):
+        if self.patients_are not in get_args(PatientsAre):
+            raise ValueError(f"patients_are is {self.patients_are!r}, none of {PatientsAre}")
         rows = len(self.signals_mv)
         for name in COLUMNS:
             if len(getattr(self, name)) != rows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgexp.data.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
+from ecgexp.data.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow, least_known
 from ecgexp.data.datasets.base import ReadRecord
 from ecgexp.data.datasets.catalog import find_database
 from ecgexp.data.datasets.recorded import RecordedDataset, RecordedFiles
@@ -170,6 +170,7 @@ class TwoDatabases(SharedPreprocessing):
             templates_mv={**first.templates_mv, **second.templates_mv},
             annotated={**first.annotated, **second.annotated},
             parts=np.repeat(list(loaded), [len(beats) for beats in named]),
+            patients_are=least_known(beats.patients_are for beats in named),
         )
 
 
