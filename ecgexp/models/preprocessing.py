@@ -8,7 +8,6 @@ import numpy as np
 from ecgexp.data.beats import NO_INTERVAL, arrow
 from ecgexp.data.formats.record import Record
 from ecgexp.data.preprocessing.one_record import (
-    LEFT_RECORD,
     choose_leads,
     preprocess_record,
     substitutes_of,
@@ -134,20 +133,18 @@ class ModelPreprocessing:
         Raises:
           DataError: The record cannot be resampled.
         """
-        part, *_ = preprocess_record(record, columns, self.records)
+        part, reasons, _ = preprocess_record(record, columns, self.records)
         windows, rr = part["signals_mv"], part["rr"] if self.features.uses_rr else None
-        inside = np.isin(record.beat_samples, part["r_samples"])
-        reasons = np.where(inside, "", LEFT_RECORD).astype(object)
         templates_mv = None
         if self.features.uses_template:  # of the whole record, as in training
             templates_mv = np.broadcast_to(template(windows), windows.shape)
         if rr is not None and np.isnan(rr).any():  # the only beat of a record has no interval
-            reasons[inside] = NO_INTERVAL
+            reasons = np.where(reasons == "", NO_INTERVAL, reasons)
             windows, rr = windows[:0], rr[:0]
             templates_mv = None if templates_mv is None else templates_mv[:0]
         return BeatInputs(
             samples=record.beat_samples,
-            reasons=reasons.astype(np.str_),
+            reasons=reasons,
             signals_mv=windows,
             rr=rr,
             templates_mv=templates_mv,

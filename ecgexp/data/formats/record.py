@@ -32,6 +32,9 @@ class Record:
         the lead raises this message.
       outside: Symbol -> number of annotations before the first sample or after the last one, which
         are not in `samples`.
+      gaps: Lead -> (num_gaps, 2) int64, half-open intervals in rows of `signals_mv`, ascending and
+        disjoint, where the lead has no value; leads without gaps need no entry. `signals_mv` is
+        finite there too: the straight line between the neighboring values (`gaps.bridge`).
     """
 
     record_id: str
@@ -44,6 +47,7 @@ class Record:
     samples_per_frame: int = 1
     unusable: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     outside: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    gaps: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def signal_hz(self) -> float:

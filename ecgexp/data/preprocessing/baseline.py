@@ -1,5 +1,6 @@
 """Removal of baseline wander, band-pass filtering and resampling of one lead."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -46,6 +47,29 @@ def remove_median_baseline(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
     for duration_ms in MEDIAN_MS:
         baseline = medfilt(baseline, odd_samples(duration_ms, fs_hz))
     return lead_mv - baseline
+
+
+def median_reach(fs_hz: float) -> int:
+    """Return how many samples on either side determine a sample after `remove_median_baseline`."""
+    return sum(odd_samples(duration_ms, fs_hz) // 2 for duration_ms in MEDIAN_MS)
+
+
+def bandpass_reach(fs_hz: float, edges_hz: tuple[float, float]) -> int:
+    """Return how many samples on either side determine a sample after `bandpass`, in practice.
+
+    The response to a pulse is infinitely long. It is cut after two periods of the lower edge, where
+    it has fallen below a thousandth of its peak.
+    """
+    return math.ceil(2 * fs_hz / edges_hz[0])
+
+
+def resampling_reach(from_hz: float, to_hz: float) -> int:
+    """Return how many samples at `from_hz` on either side determine a sample after `resample`."""
+    if from_hz == to_hz:
+        return 0
+    ratio = resampling_ratio(from_hz, to_hz)
+    # SciPy's filter has ten samples at the lower of both frequencies on either side.
+    return math.ceil(10 * max(1, ratio.denominator / ratio.numerator))
 
 
 def bandpass(lead_mv: np.ndarray, fs_hz: float, edges_hz: tuple[float, float]) -> np.ndarray:

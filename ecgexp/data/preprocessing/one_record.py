@@ -5,18 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecgexp.data.beats import RR_FEATURES
+from ecgexp.data.formats.gaps import NO_GAPS, touching, union_of
 from ecgexp.data.formats.record import Record
 from ecgexp.data.preprocessing.baseline import (
     bandpass,
+    bandpass_reach,
+    median_reach,
     remove_median_baseline,
     resample,
     resampling_ratio,
+    resampling_reach,
 )
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features
 from ecgexp.settings.declaration import DataError
 
 LEFT_RECORD = "window leaves the record"
+IN_GAP = "signal missing in the window"
 _LARGEST_TERM = 1_000_000
 
 
@@ -73,8 +78,13 @@ def substitutes_of(record: Record, columns: Sequence[int], preprocessing: Prepro
 
 def preprocess_record(
     record: Record, columns: Sequence[int], preprocessing: Preprocessing
-) -> tuple[dict[str, np.ndarray], dict[str, int], np.ndarray]:
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Preprocess one record: baseline, sampling frequency, windows and RR intervals.
+
+    **Guarantees**: No value of a gap affects a window. A beat is left out if its window, widened by
+    what the baseline filter, the resampling and `relocate_ms` use beyond it, touches a gap of a
+    lead that is used; the band-pass filter is taken to end where its response is negligible
+    (`tests/unit/data/test_gaps.py`).
 
     Args:
       record: The record.
@@ -83,14 +93,15 @@ def preprocess_record(
 
     Returns:
       part: The columns of `BeatSet`, rows in time order. `rr` of a record with one beat is NaN.
-      dropped: Reason -> number of beats left out.
+      reasons: (num_beats,) str, why a beat is left out, `LEFT_RECORD` or `IN_GAP`; empty for the
+        beats with a row.
       annotated: (2, num_annotated) int64, see `BeatSet.annotated`.
     """
     r_samples, symbols = record.beat_samples, record.beat_symbols
     if not len(r_samples):
         return (
             _empty_part(len(columns), preprocessing),
-            {LEFT_RECORD: 0},
+            np.zeros(0, np.str_),
             np.zeros((2, 0), np.int64),
         )
     _check_ratio(record, preprocessing)
@@ -104,6 +115,10 @@ def preprocess_record(
         signals_mv[:, 0], places, round(preprocessing.relocate_ms * preprocessing.fs_hz / 1000)
     )
     windows, inside = cut_windows(signals_mv, places, *preprocessing.window_samples)
+    is_in_gap = _touches_gap(record, columns, places, preprocessing)
+    reasons = np.where(inside, np.where(is_in_gap, IN_GAP, ""), LEFT_RECORD)
+    if is_in_gap.any():
+        windows, inside = windows[~is_in_gap[inside]], inside & ~is_in_gap
     part = {
         "signals_mv": windows,
         "rr": rr_features(r_samples, record.fs_hz)[inside],
@@ -112,7 +127,42 @@ def preprocess_record(
         "patient_ids": np.full(len(windows), record.patient_id),
         "r_samples": r_samples[inside],
     }
-    return part, {LEFT_RECORD: int(np.sum(~inside))}, np.stack([r_samples, places]).astype(np.int64)
+    return part, reasons, np.stack([r_samples, places]).astype(np.int64)
+
+
+def _touches_gap(
+    record: Record, columns: Sequence[int], places: np.ndarray, preprocessing: Preprocessing
+) -> np.ndarray:
+    """Return (num_beats,) bool: True for beats whose window depends on a value in a gap.
+
+    Args:
+      record: The record.
+      columns: Columns of the leads that are used.
+      places: (num_beats,) int64, R peaks at `preprocessing.fs_hz`.
+      preprocessing: The settings.
+    """
+    used = [record.gaps.get(record.lead_names[column], NO_GAPS) for column in columns]
+    gaps = union_of(used, len(record.signals_mv))
+    if not len(gaps):
+        return np.zeros(len(places), bool)
+    hz = record.signal_hz
+    reach = resampling_reach(hz, preprocessing.fs_hz) + _baseline_reach(hz, preprocessing)
+    # An R peak may be taken from anywhere within `relocate_ms` of the annotated sample, which is as
+    # far from the R peak at most.
+    searched = 2 * round(preprocessing.relocate_ms * preprocessing.fs_hz / 1000)
+    before, after = (max(side, searched) for side in preprocessing.window_samples)
+    rows = hz / preprocessing.fs_hz
+    begins = np.floor((places - before) * rows).astype(np.int64) - reach
+    ends = np.ceil((places + after) * rows).astype(np.int64) + reach + 1
+    return touching(gaps, begins, ends)
+
+
+def _baseline_reach(hz: float, preprocessing: Preprocessing) -> int:
+    if preprocessing.baseline == "median":
+        return median_reach(hz)
+    if preprocessing.baseline == "bandpass":
+        return bandpass_reach(hz, preprocessing.bandpass_hz)
+    return 0
 
 
 def _clean(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> np.ndarray:

@@ -18,7 +18,12 @@ from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name
 from ecgexp.data.identity import check_no_copies, check_signals_once
 from ecgexp.data.preprocessing.cache import FORMAT_VERSION, CachedBeats, load_or_preprocess
-from ecgexp.data.preprocessing.one_record import choose_leads, preprocess_record, substitutes_of
+from ecgexp.data.preprocessing.one_record import (
+    LEFT_RECORD,
+    choose_leads,
+    preprocess_record,
+    substitutes_of,
+)
 from ecgexp.data.preprocessing.settings import Layout, OnProgress, Preprocessing, Verify
 from ecgexp.data.preprocessing.windows import template
 from ecgexp.settings.declaration import DataError, check_named_once, placed
@@ -58,8 +63,8 @@ def preprocess_records(
 
     Returns:
       All beats, without labels. `dropped` counts the beats of records left out, beats annotated
-      outside their record, and beats whose window extends beyond it. RR features of the only beat
-      of a record are NaN, because it has no interval.
+      outside their record, and beats whose window extends beyond it or depends on a gap. RR
+      features of the only beat of a record are NaN, because it has no interval.
 
     Raises:
       DataError: A file is missing or damaged, a record is named twice or has the signal of another
@@ -167,10 +172,11 @@ def _preprocess(
         if missing:
             used = substitutes_of(record, columns, preprocessing)
             substitutes.append(f"{record_id} ({missing} <- {used})")
-        part, lost, annotated[record_id] = preprocess_record(record, columns, preprocessing)
+        part, reasons, annotated[record_id] = preprocess_record(record, columns, preprocessing)
         parts.append(part)
         templates_mv[record_id] = template(part["signals_mv"])
-        dropped.update(lost)
+        dropped.update({LEFT_RECORD: 0})  # stated even if there are none
+        dropped.update(reasons[reasons != ""].tolist())
         if record.outside:
             outside[record_id] = sum(record.outside.values())
             dropped.update(
