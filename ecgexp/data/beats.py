@@ -93,6 +93,8 @@ class BeatSet:
       labels: (num_beats,) int64, class index; empty before a grouping is applied.
       class_names: The classes, in the order of the labels; empty before a grouping is applied.
       dropped: reason -> number of dropped beats.
+      skipped: record -> why it cannot be read, for records that are left out because of
+        `dataset.on_error=skip`.
       parts: (num_beats,) str, `"train"` for beats of the training database, `"test"` for those of
         the test database; empty for beats of one database.
       patients_are: How the patients are known. `stated`: the database or its files state the
@@ -119,6 +121,7 @@ class BeatSet:
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
     parts: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U5"))
     patients_are: PatientsAre = "stated"
 

@@ -11,7 +11,7 @@ from ecgexp.settings.declaration import DataError
 from ecgexp.storage.digests import file_sha256
 
 
-def check_signals_once(signals: Mapping[str, Sequence[Path]], digests: Mapping[str, str]) -> None:
+def check_signals_once(signals: Mapping[str, Sequence[Path]], sha256: Mapping[Path, str]) -> None:
     """Check that no two records share a signal file, by name or by content.
 
     A copy of a record under another name would give each of its heartbeats several rows, possibly
@@ -19,20 +19,20 @@ def check_signals_once(signals: Mapping[str, Sequence[Path]], digests: Mapping[s
 
     Args:
       signals: record -> signal files.
-      digests: file name -> hexadecimal SHA-256.
+      sha256: file -> hexadecimal SHA-256.
 
     Raises:
       DataError: Two records share a signal file; the message names both.
     """
-    owners: dict[str, tuple[str, str]] = {}
+    owners: dict[str, tuple[str, Path]] = {}
     for record_id, paths in signals.items():
-        for name in dict.fromkeys(path.name for path in paths):
-            other, other_name = owners.setdefault(digests[name], (record_id, name))
+        for path in dict.fromkeys(paths):
+            other, other_path = owners.setdefault(sha256[path], (record_id, path))
             if other != record_id:
                 same = (
-                    f"both have {name}"
-                    if name == other_name
-                    else f"{other_name} and {name} are equal byte for byte"
+                    f"both have {path.name}"
+                    if path == other_path
+                    else f"{other_path.name} and {path.name} are equal byte for byte"
                 )
                 raise DataError(
                     f"records {other} and {record_id} hold the same signal: {same}; list only one "

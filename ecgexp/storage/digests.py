@@ -56,7 +56,7 @@ def digest(value: Any) -> str:
 
 
 class FileDigests:
-    """SHA-256 of the files of one folder; a file is read again only if it may have changed.
+    """SHA-256 of the files of a folder; a file is read again only if it may have changed.
 
     Digests are stored in `cache_dir`, each with the device, inode, size, ctime (change of the
     inode) and mtime (change of the content) of its file. No program can set a ctime; any write,
@@ -74,7 +74,7 @@ class FileDigests:
 
     Args:
       cache_dir: Folder for the index of digests; None: read all files each time.
-      folder: The folder with the files.
+      folder: The folder with the files, in it or below it.
 
     Example:
       >>> digests = FileDigests(None, Path("."))
@@ -83,13 +83,13 @@ class FileDigests:
     """
 
     def __init__(self, cache_dir: Path | None, folder: Path):
-        self._index = None
+        self._index, self._folder = None, folder
         if cache_dir is not None:
             self._index = cache_dir / f"digests-{digest(str(resolved(folder)))[:16]}.json"
         self._seen: dict[Path, tuple[Identity, str, bool]] = {}
 
-    def of(self, paths: Iterable[Path]) -> dict[str, str]:
-        """Return file name -> hexadecimal SHA-256.
+    def of(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Return file -> hexadecimal SHA-256.
 
         Args:
           paths: Files of the folder.
@@ -104,17 +104,22 @@ class FileDigests:
         for path in paths:
             try:
                 identity = _identity(path)
-                if kept.get(path.name, (None, ""))[0] == identity:
-                    self._seen[path] = identity, kept[path.name][1], True
+                name = self.name_of(path)
+                if kept.get(name, (None, ""))[0] == identity:
+                    self._seen[path] = identity, kept[name][1], True
                 else:
                     self._seen[path] = _read(path)
                     anew = anew or self._seen[path][2]
             except OSError as error:
                 raise _unreadable(path, error) from error
-            found[path.name] = self._seen[path][1]
+            found[path] = self._seen[path][1]
         if anew and self._index is not None:
             self._keep(self._index, kept)
         return found
+
+    def name_of(self, path: Path) -> str:
+        """Return the path of a file relative to the folder, with `/`."""
+        return path.relative_to(self._folder).as_posix()
 
     def check_unchanged(self) -> None:
         """Check that all files still have the content for which `of` returned digests.
@@ -154,7 +159,7 @@ class FileDigests:
         read again the next time.
         """
         certain = {
-            path.name: (identity, sha256)
+            self.name_of(path): (identity, sha256)
             for path, (identity, sha256, sure) in self._seen.items()
             if sure
         }

@@ -12,6 +12,7 @@ from fuzzing.mutations import Files, mutate
 from fuzzing.plain_reading import Plain, read_kaggle, read_wfdb
 
 from ecgexp.data.formats import csv_reader, wfdb_reader
+from ecgexp.data.formats.database_source import DatabaseSource
 from ecgexp.data.formats.record import Record
 from ecgexp.data.preprocessing.one_record import choose_leads, preprocess_record
 from ecgexp.data.preprocessing.pipeline import preprocess_records
@@ -137,10 +138,12 @@ def _published(case: Case, folder: Path) -> tuple[str, str, str]:
     try:
         preprocess_records(
             _PREPROCESSING,
-            database=case.database,
-            folder=folder,
-            records=(case.record_id,),
-            layout=case.layout,
+            DatabaseSource(
+                database=case.database,
+                folder=folder,
+                records=(case.record_id,),
+                layout=case.layout,
+            ),
         )
     except DataError:
         return BEYOND, "", ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_records import TINY, write_record
+from tiny_records import TINY, tiny_source, write_record
 
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.formats.single_record import annotation_file, locate, read_single
@@ -70,9 +70,7 @@ def test_a_record_name_is_no_path(tmp_path, nothing_is_opened, name):
             match=r"record name .* is refused: only letters, digits, - and _ .*use a name "
             r"such as '100'",
         ) as caught:
-            preprocess_records(
-                Preprocessing(), database=TINY, folder=tmp_path, records=(name,), layout=layout
-            )
+            preprocess_records(Preprocessing(), tiny_source(tmp_path, (name,), layout=layout))
         assert str(caught.value).isprintable()
 
 
@@ -157,7 +155,7 @@ def with_an_endless_array(path, place):
 def test_a_planted_cache_file_runs_nothing_and_is_replaced(tmp_path, caplog, plant, consistent):
     write_record(tmp_path)
     settings = Preprocessing(window_ms=(100, 100), cache_dir=tmp_path / "cache")
-    beats = preprocess_records(settings, database=TINY, folder=tmp_path, records=("a",))
+    beats = preprocess_records(settings, tiny_source(tmp_path))
     (index,) = (tmp_path / "cache").glob("beats-*.json")
     values = json.loads(index.read_text())
     kept = tmp_path / "cache" / "arrays" / f"{values['arrays']['signals_mv']}.npy"
@@ -167,7 +165,7 @@ def test_a_planted_cache_file_runs_nothing_and_is_replaced(tmp_path, caplog, pla
         kept.rename(kept.with_name(f"{values['arrays']['signals_mv']}.npy"))
         del values["sha256"]
         index.write_text(json.dumps(values | {"sha256": digest(values)}))
-    again = preprocess_records(settings, database=TINY, folder=tmp_path, records=("a",))
+    again = preprocess_records(settings, tiny_source(tmp_path))
     assert "is damaged" in caplog.text
     np.testing.assert_array_equal(again.signals_mv, beats.signals_mv)
     assert load_or_preprocess(tmp_path / "cache", values["key"], never).beats.digest == beats.digest

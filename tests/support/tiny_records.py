@@ -4,6 +4,7 @@ import numpy as np
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats.database_source import DatabaseSource
 
 TINY = Database(
     name="tiny",
@@ -16,6 +17,11 @@ TINY = Database(
     adc_zero=0,
     remedy="write it again",
 )
+
+
+def tiny_source(folder, records=("a",), *, database=TINY, **changes):
+    """The records of a folder, as records of `TINY`."""
+    return DatabaseSource(database=database, folder=folder, records=records, **changes)
 
 
 def write_record(

@@ -166,6 +166,7 @@ class TwoDatabases(SharedPreprocessing):
             lead_names=tuple(arrow(*pair) for pair in lead_names),
             database=arrow(first.database, second.database),
             dropped={**first.dropped, **second.dropped},
+            skipped={**first.skipped, **second.skipped},
             digest=digest({part: beats.digest for part, beats in loaded.items()}),
             templates_mv={**first.templates_mv, **second.templates_mv},
             annotated={**first.annotated, **second.annotated},
@@ -183,6 +184,7 @@ def _with_database(beats: BeatSet, name: str) -> BeatSet:
         templates_mv={f"{name}/{record}": median for record, median in beats.templates_mv.items()},
         annotated={f"{name}/{record}": places for record, places in beats.annotated.items()},
         dropped={f"{name}: {reason}": count for reason, count in beats.dropped.items()},
+        skipped={f"{name}/{record}": reason for record, reason in beats.skipped.items()},
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
@@ -23,6 +23,9 @@ from ecgexp.data.preprocessing.settings import (
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 from ecgexp.settings.paths import Folder
 from ecgexp.settings.renamed import OPTIONS, renamed
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.source import RecordSource
 
 _MARKS = {"wfdb": ".hea", "kaggle_csv": ".csv"}
 _SEARCH_DEPTH = 5
@@ -139,29 +142,31 @@ class RecordedDataset(RecordedFiles, Preprocessing):
         Raises:
           DataError: Files are missing or damaged.
         """
-        entry, folder = self._entry(), self.folder()
-        # Imported here, because it imports the readers.
+        # Imported here, because it imports SciPy.
         from ecgexp.data.preprocessing.pipeline import preprocess_records
 
         return preprocess_records(
-            self,
-            database=entry,
-            folder=folder,
-            records=self.records or entry.records,
-            layout=self.layout,
-            verify=self.verify,
-            strict=self.strict,
-            on_progress=on_progress,
-            path=path,
+            self, self._source(), strict=self.strict, on_progress=on_progress, path=path
         )
 
     @contextmanager
     def open_records(self) -> Iterator[ReadRecord]:
         """See `Dataset.open_records`."""
-        from ecgexp.data.preprocessing.pipeline import reader_of
+        source = self._source()
+        yield lambda record_id: source.read(record_id, self.recorded_leads)
 
-        entry, folder, read = self._entry(), self.folder(), reader_of(self.layout)
-        yield lambda record_id: read(folder, record_id, entry, self.recorded_leads)
+    def _source(self) -> "RecordSource":
+        # Imported here, because it imports the readers.
+        from ecgexp.data.formats.database_source import DatabaseSource
+
+        entry = self._entry()
+        return DatabaseSource(
+            database=entry,
+            folder=self.folder(),
+            records=self.records or entry.records,
+            layout=self.layout,
+            verify=self.verify,
+        )
 
 
 def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:

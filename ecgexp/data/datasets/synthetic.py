@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -32,6 +32,9 @@ from ecgexp.settings.declaration import DataError, Number, Seed, Whole, settings
 from ecgexp.storage.atomic import claimed_folder, remove_litter
 from ecgexp.storage.digests import FileDigests, digest, file_sha256
 from ecgexp.storage.reading import read_json
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.source import RecordSource
 
 _DIGESTS = "digests.json"
 _PREFIX = "synthetic-"
@@ -91,12 +94,9 @@ class SyntheticDataset(Preprocessing):
     @contextmanager
     def open_records(self) -> Iterator[ReadRecord]:
         """See `Dataset.open_records`."""
-        from ecgexp.data.preprocessing.pipeline import reader_of
-
-        read = reader_of("wfdb")
         with self._files() as folder:
-            database = self._database(folder)
-            yield lambda record_id: read(folder, record_id, database, self.recorded_leads)
+            source = self._source(folder)
+            yield lambda record_id: source.read(record_id, self.recorded_leads)
 
     @contextmanager
     def _files(self) -> Iterator[Path]:
@@ -124,17 +124,18 @@ class SyntheticDataset(Preprocessing):
             yield Path(place)
 
     def _preprocess(self, folder: Path, on_progress: OnProgress | None) -> BeatSet:
-        # Imported here, because it imports the readers.
+        # Imported here, because it imports SciPy.
         from ecgexp.data.preprocessing.pipeline import preprocess_records
 
+        return preprocess_records(self, self._source(folder), on_progress=on_progress)
+
+    def _source(self, folder: Path) -> "RecordSource":
+        # Imported here, because it imports the readers.
+        from ecgexp.data.formats.database_source import DatabaseSource
+
         database = self._database(folder)
-        return preprocess_records(
-            self,
-            database=database,
-            folder=folder,
-            records=database.records,
-            verify="header",
-            on_progress=on_progress,
+        return DatabaseSource(
+            database=database, folder=folder, records=database.records, verify="header"
         )
 
     def _database(self, folder: Path) -> Database:
@@ -203,7 +204,8 @@ class SyntheticDataset(Preprocessing):
             if stored["drawn_from"] != self._drawn_from():
                 return False
             paths = sorted(path for path in folder.glob("[!.]*") if path.name != _DIGESTS)
-            return FileDigests(self.cache_dir, folder).of(paths) == stored["files"]
+            found = FileDigests(self.cache_dir, folder).of(paths)
+            return {path.name: sha256 for path, sha256 in found.items()} == stored["files"]
         except (OSError, DataError, ValueError, LookupError, TypeError, RecursionError):
             return False
 

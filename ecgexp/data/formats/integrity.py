@@ -3,7 +3,7 @@
 They detect files that are truncated, changed, misnamed or not in time order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -248,20 +248,19 @@ def is_inside(samples: np.ndarray, num_samples: int) -> np.ndarray:
     return (samples >= 0) & (samples < num_samples)
 
 
-def check_published(paths: Iterable[Path], digests: Mapping[str, str], database: Database) -> None:
+def check_published(sha256: Mapping[Path, str], database: Database) -> None:
     """Check that files are those PhysioNet publishes, apart from line endings of headers.
 
     Args:
-      paths: The files.
-      digests: File name -> SHA-256 of the file.
+      sha256: File -> SHA-256.
       database: Gives the published list; files that are not in it are not checked.
 
     Raises:
       DataError: A file differs.
     """
     published = database.published_sha256()
-    for path in paths:
-        if path.name in published and digests[path.name] != published[path.name]:
+    for path, found in sha256.items():
+        if path.name in published and found != published[path.name]:
             raise DataError(
                 f"{path} is not the file that PhysioNet publishes in {database} (SHA-256 differs); "
                 f"{database.fix}, or use dataset.verify=header to accept a changed file"

@@ -179,6 +179,7 @@ def _write(path: Path, key: str, cached: CachedBeats) -> None:
         "database": beats.database,
         "digest": beats.digest,
         "dropped": dict(beats.dropped),
+        "skipped": dict(beats.skipped),
         "patients_are": beats.patients_are,
         "warnings": list(cached.warnings),
         "template_records": list(beats.templates_mv),

@@ -1,9 +1,10 @@
-"""Preprocessing of records to beats, for recorded and generated databases."""
+"""Preprocessing of records to beats, whatever their source."""
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,8 @@ import numpy as np
 import scipy
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats import csv_reader, wfdb_reader
-from ecgexp.data.formats.integrity import check_published
 from ecgexp.data.formats.record import Record
-from ecgexp.data.formats.untrusted import check_record_name
+from ecgexp.data.formats.source import RecordSource
 from ecgexp.data.identity import check_no_copies, check_signals_once
 from ecgexp.data.preprocessing.cache import FORMAT_VERSION, CachedBeats, load_or_preprocess
 from ecgexp.data.preprocessing.one_record import (
@@ -24,25 +22,21 @@ from ecgexp.data.preprocessing.one_record import (
     preprocess_record,
     substitutes_of,
 )
-from ecgexp.data.preprocessing.settings import Layout, OnProgress, Preprocessing, Verify
+from ecgexp.data.preprocessing.settings import OnError, OnProgress, Preprocessing
 from ecgexp.data.preprocessing.windows import template
 from ecgexp.settings.declaration import DataError, check_named_once, placed
 from ecgexp.storage.digests import FileDigests, digest
 
 OUTSIDE_RECORD = "annotated outside the record"
-_READERS = {"wfdb": wfdb_reader, "kaggle_csv": csv_reader}
 _log = logging.getLogger(__name__)
 
 
 def preprocess_records(
     preprocessing: Preprocessing,
+    source: RecordSource,
     *,
-    database: Database,
-    folder: Path,
-    records: Sequence[str],
-    layout: Layout = "wfdb",
-    verify: Verify = "published",
     strict: bool = False,
+    on_error: OnError = "stop",
     on_progress: OnProgress | None = None,
     path: str = "dataset",
 ) -> BeatSet:
@@ -50,14 +44,11 @@ def preprocess_records(
 
     Args:
       preprocessing: The settings.
-      database: Their database: of the catalog, or of generated records.
-      folder: Folder of their files, without subfolders.
-      records: Their names, each once, in the order of the beats.
-      layout: WFDB files, or the CSV files of Kaggle.
-      verify: `published`: compare every file with PhysioNet's SHA-256, if the package has a list of
-        them; `header`: only sizes, checksums and order, which are always checked.
+      source: The records, in the order of the beats.
       strict: Refuse a record with annotations outside its signal, which are otherwise left out and
         counted.
+      on_error: `stop`: raise the error of a record that cannot be read; `skip`: leave the record
+        out and state the error in `BeatSet.skipped`.
       on_progress: Called with `(done, total, what)`, unless the beats are in the cache.
       path: Key of the settings in the configuration, for messages.
 
@@ -70,46 +61,49 @@ def preprocess_records(
       DataError: A file is missing or damaged, a record is named twice or has the signal of another
         one, or no beat is left.
     """
-    check_named_once(f"{path}.records", records, error=DataError)
-    for record_id in records:
-        check_record_name(record_id)
-    reader = _READERS[layout]
-    files_of = {record_id: reader.files_of(folder, record_id) for record_id in records}
+    check_named_once(f"{path}.records", source.records, error=DataError)
+    files_of, skipped = _files(source, on_error)
     files = list(dict.fromkeys(path for paths in files_of.values() for path in paths))
-    _check_all_there(files, folder, database)
-    digests = FileDigests(preprocessing.cache_dir, folder)
+    digests = FileDigests(preprocessing.cache_dir, source.folder)
     found = digests.of(files)
-    if verify == "published":
-        check_published(files, found, database)
-    check_signals_once(
-        {record_id: reader.signals_among(paths) for record_id, paths in files_of.items()}, found
-    )
+    source.check_files(found)
+    check_signals_once({name: source.signal_files_of(name) for name in files_of}, found)
     content = digest(
         {
             "format": FORMAT_VERSION,
-            "database": str(database),
-            "layout": layout,
-            "records": list(records),
+            **source.identity(),
+            "records": list(source.records),
             "preparation": preprocessing.parameters(),
-            "files": found,
+            "files": {digests.name_of(path): sha256 for path, sha256 in found.items()},
         }
     )
 
     def preprocess() -> CachedBeats:
-        cached = _preprocess(
-            preprocessing, database, folder, records, layout, strict, content, on_progress
-        )
+        work = _Preprocessed(source=source, preprocessing=preprocessing, skipped=skipped)
+        for done, record_id in enumerate(files_of):
+            if on_progress is not None:
+                on_progress(done, len(files_of), record_id)
+            try:
+                work.add(record_id, strict)
+            except DataError as error:
+                if on_error == "stop":
+                    raise
+                skipped[record_id] = str(error)
+        if on_progress is not None:
+            on_progress(len(files_of), len(files_of), "")
+        cached = CachedBeats(beats=work.beats(content), warnings=work.warnings())
         digests.check_unchanged()
         return cached
 
-    # Beats also depend on the catalog's entry and on the libraries.
+    # Beats also depend on how the files are read and on the libraries.
     key = digest(
         {
             "content": content,
-            "catalog": _entry(database),
+            **source.parameters(),
             "libraries": [np.__version__, scipy.__version__],
         }
         | ({"strict": True} if strict else {})
+        | ({"on_error": on_error, "skipped": skipped} if on_error == "skip" else {})
     )
     cached = load_or_preprocess(preprocessing.cache_dir, key, preprocess)
     for line in cached.warnings:
@@ -117,126 +111,142 @@ def preprocess_records(
     return cached.beats
 
 
-def reader_of(layout: Layout) -> Callable[[Path, str, Database, Sequence[str]], Record]:
-    """Return the function that reads one record of a layout.
+def _files(
+    source: RecordSource, on_error: OnError
+) -> tuple[dict[str, tuple[Path, ...]], dict[str, str]]:
+    """Return the files of each record, and why records are skipped."""
+    files_of: dict[str, tuple[Path, ...]] = {}
+    skipped: dict[str, str] = {}
+    if on_error == "stop":
+        files_of = {record_id: source.files_of(record_id) for record_id in source.records}
+        _check_all_there([path for paths in files_of.values() for path in paths], source)
+        return files_of, skipped
+    for record_id in source.records:
+        try:
+            files = source.files_of(record_id)
+            _check_all_there(files, source)
+        except DataError as error:
+            skipped[record_id] = str(error)
+            continue
+        if locked := [path.name for path in files if not os.access(path, os.R_OK)]:
+            skipped[record_id] = f"{locked[0]} cannot be read; correct its permissions"
+        else:
+            files_of[record_id] = files
+    return files_of, skipped
 
-    Its arguments are the folder, the name of the record, its database and the leads that are used.
-    """
-    return _READERS[layout].read_record
 
-
-def _entry(database: Database) -> dict[str, str]:
-    return {field.name: str(getattr(database, field.name)) for field in fields(database)}
-
-
-def _check_all_there(files: Sequence[Path], folder: Path, database: Database) -> None:
-    missing = [path.name for path in files if not path.is_file()]
+def _check_all_there(files: Sequence[Path], source: RecordSource) -> None:
+    missing = [path.name for path in dict.fromkeys(files) if not path.is_file()]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
-            f"{database}: {', '.join(missing[:5])}{more} missing in {folder}; {database.fix}, or "
-            "use dataset.records= with the records that are present"
+            f"{source.name}: {', '.join(missing[:5])}{more} missing in {source.folder}; "
+            f"{source.fix}, or use dataset.records= with the records that are present"
         )
 
 
-def _preprocess(
-    preprocessing: Preprocessing,
-    database: Database,
-    folder: Path,
-    records: Sequence[str],
-    layout: Layout,
-    strict: bool,
-    content: str,
-    on_progress: OnProgress | None,
-) -> CachedBeats:
-    parts: list[dict[str, np.ndarray]] = []
-    dropped: Counter[str] = Counter()
-    without_lead: list[str] = []
-    substitutes: list[str] = []
-    outside: dict[str, int] = {}
-    templates_mv: dict[str, np.ndarray] = {}
-    annotated: dict[str, np.ndarray] = {}
-    for done, record_id in enumerate(records):
-        if on_progress is not None:
-            on_progress(done, len(records), record_id)
-        record = _READERS[layout].read_record(
-            folder, record_id, database, preprocessing.recorded_leads
-        )
+@dataclass(frozen=True, kw_only=True)
+class _Preprocessed:
+    """The records that are preprocessed so far, and what was left out."""
+
+    source: RecordSource
+    preprocessing: Preprocessing
+    skipped: dict[str, str]
+    parts: list[dict[str, np.ndarray]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    without_lead: list[str] = field(default_factory=list)
+    substitutes: list[str] = field(default_factory=list)
+    outside: dict[str, int] = field(default_factory=dict)
+    templates_mv: dict[str, np.ndarray] = field(default_factory=dict)
+    annotated: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def add(self, record_id: str, strict: bool) -> None:
+        """Read and preprocess a record."""
+        preprocessing = self.preprocessing
+        record = self.source.read(record_id, preprocessing.recorded_leads)
         if strict:
             check_nothing_outside(record)
         columns, missing = choose_leads(record, preprocessing)
         if columns is None:
-            dropped[f"record {record_id} has no lead {missing}"] = len(record.beat_samples)
-            without_lead.append(record_id)
-            continue
+            self.dropped[f"record {record_id} has no lead {missing}"] = len(record.beat_samples)
+            self.without_lead.append(record_id)
+            return
+        part, reasons, annotated = preprocess_record(record, columns, preprocessing)
         if missing:
             used = substitutes_of(record, columns, preprocessing)
-            substitutes.append(f"{record_id} ({missing} <- {used})")
-        part, reasons, annotated[record_id] = preprocess_record(record, columns, preprocessing)
-        parts.append(part)
-        templates_mv[record_id] = template(part["signals_mv"])
-        dropped.update({LEFT_RECORD: 0})  # stated even if there are none
-        dropped.update(reasons[reasons != ""].tolist())
+            self.substitutes.append(f"{record_id} ({missing} <- {used})")
+        self.parts.append(part)
+        self.annotated[record_id] = annotated
+        self.templates_mv[record_id] = template(part["signals_mv"])
+        self.dropped.update({LEFT_RECORD: 0})  # stated even if there are none
+        self.dropped.update(reasons[reasons != ""].tolist())
         if record.outside:
-            outside[record_id] = sum(record.outside.values())
-            dropped.update(
-                {OUTSIDE_RECORD: record.num_beats_outside} if record.num_beats_outside else {}
+            self.outside[record_id] = sum(record.outside.values())
+            if record.num_beats_outside:
+                self.dropped.update({OUTSIDE_RECORD: record.num_beats_outside})
+
+    def beats(self, content: str) -> BeatSet:
+        """Return the beats of all records."""
+        if not sum(len(part["r_samples"]) for part in self.parts):
+            raise DataError(
+                f"no beat is left of {len(self.source.records)} records of {self.source.name} "
+                f"({self._left_out()}); use other leads or records"
             )
-    if on_progress is not None:
-        on_progress(len(records), len(records), "")
-    if not sum(len(part["r_samples"]) for part in parts):
-        raise DataError(
-            f"no beat is left of {len(records)} records of {database} ({dict(dropped)}); use other "
-            "leads or records"
+        columns_of: dict[str, Any] = {
+            name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]
+        }
+        check_no_copies(columns_of["record_ids"], columns_of["signals_mv"])
+        return BeatSet(
+            **columns_of,
+            fs_hz=self.preprocessing.fs_hz,
+            lead_names=self.preprocessing.leads,
+            database=self.source.name,
+            digest=content,
+            dropped=dict(self.dropped),
+            skipped=self.skipped,
+            templates_mv=self.templates_mv,
+            annotated=self.annotated,
+            patients_are=self.source.patients_are,
         )
-    columns_of: dict[str, Any] = {
-        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-    }
-    check_no_copies(columns_of["record_ids"], columns_of["signals_mv"])
-    beats = BeatSet(
-        **columns_of,
-        fs_hz=preprocessing.fs_hz,
-        lead_names=preprocessing.leads,
-        database=str(database),
-        digest=content,
-        dropped=dict(dropped),
-        templates_mv=templates_mv,
-        annotated=annotated,
-    )
-    return CachedBeats(
-        beats=beats,
-        warnings=_warnings(
-            database, preprocessing.lead_aliases, without_lead, substitutes, outside
-        ),
-    )
+
+    def _left_out(self) -> str:
+        if not self.skipped:
+            return str(dict(self.dropped))
+        return f"{dict(self.dropped)}; skipped: {next(iter(self.skipped.values()))}"
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a line for each kind of record that is not used as it is."""
+        name = self.source.name
+        lines = [
+            f"{name}: lead {lead} is lead {alias} of the records (dataset.lead_aliases)"
+            for lead, alias in self.preprocessing.lead_aliases.items()
+        ]
+        if self.without_lead:
+            lines.append(
+                f"{name}: records {', '.join(self.without_lead)} lack a lead of dataset.leads and "
+                "are left out (dataset.missing_lead=first uses another lead, "
+                "dataset.missing_lead=error stops)"
+            )
+        if self.substitutes:
+            replaced = "; ".join(self.substitutes)
+            lines.append(f"{name}: another lead replaces a missing one in {replaced}")
+        if self.outside:
+            lines.append(_outside_line(name, self.outside))
+        if self.skipped:
+            reasons = "; ".join(f"{record_id}: {why}" for record_id, why in self.skipped.items())
+            lines.append(
+                f"{name}: {len(self.skipped)} records cannot be read and are left out "
+                f"(dataset.on_error=skip): {reasons}"
+            )
+        return tuple(lines)
 
 
-def _warnings(
-    database: Database,
-    lead_aliases: Mapping[str, str],
-    without_lead: Sequence[str],
-    substitutes: Sequence[str],
-    outside: Mapping[str, int],
-) -> tuple[str, ...]:
-    lines = [
-        f"{database}: lead {name} is lead {alias} of the records (dataset.lead_aliases)"
-        for name, alias in lead_aliases.items()
-    ]
-    if without_lead:
-        lines.append(
-            f"{database}: records {', '.join(without_lead)} lack a lead of dataset.leads and are "
-            "left out (dataset.missing_lead=first uses another lead, dataset.missing_lead=error "
-            "stops)"
-        )
-    if substitutes:
-        lines.append(f"{database}: another lead replaces a missing one in {'; '.join(substitutes)}")
-    if outside:
-        counts = ", ".join(f"{record_id} {count}" for record_id, count in outside.items())
-        lines.append(
-            f"{database}: annotations outside the record are left out, {sum(outside.values())} in "
-            f"all: {counts} (dataset.strict=true refuses such records)"
-        )
-    return tuple(lines)
+def _outside_line(name: str, outside: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{record_id} {count}" for record_id, count in outside.items())
+    return (
+        f"{name}: annotations outside the record are left out, {sum(outside.values())} in all: "
+        f"{counts} (dataset.strict=true refuses such records)"
+    )
 
 
 def check_nothing_outside(record: Record) -> None:

@@ -22,6 +22,7 @@ OnProgress = Callable[[int, int, str], None]
 
 Layout = Literal["wfdb", "kaggle_csv"]
 Verify = Literal["published", "header"]
+OnError = Literal["stop", "skip"]
 
 
 def _text(value: Any) -> Any:

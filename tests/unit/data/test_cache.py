@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from tiny_records import TINY, write_record
+from tiny_records import TINY, tiny_source, write_record
 
-from ecgexp.data.preprocessing import pipeline as module
+from ecgexp.data.formats import wfdb_reader
 from ecgexp.data.preprocessing.pipeline import preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
@@ -19,9 +19,9 @@ from ecgexp.settings.declaration import DataError
 def reads(monkeypatch):
     """Names of the records that are read from their files."""
     calls = []
-    read = module.wfdb_reader.read_record
+    read = wfdb_reader.read_record
     monkeypatch.setattr(
-        module.wfdb_reader, "read_record", lambda *args: calls.append(args[1]) or read(*args)
+        wfdb_reader, "read_record", lambda *args: calls.append(args[1]) or read(*args)
     )
     return calls
 
@@ -33,7 +33,7 @@ def index_of(tiny):
 
 def load(tiny, **changes):
     settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache", **changes)
-    return preprocess_records(settings, database=TINY, folder=tiny, records=("a",))
+    return preprocess_records(settings, tiny_source(tiny))
 
 
 def assert_equal(first, second):
@@ -105,11 +105,7 @@ def test_cache_key_differs_between_folders(tmp_path):
         for path in (tmp_path / name).iterdir():
             os.utime(path, (1, 1))
         settings = Preprocessing(window_ms=(100, 100), cache_dir=tmp_path / "cache")
-        found.append(
-            preprocess_records(
-                settings, database=TINY, folder=tmp_path / name, records=("a",)
-            ).symbols.tolist()
-        )
+        found.append(preprocess_records(settings, tiny_source(tmp_path / name)).symbols.tolist())
     assert found == [["N", "V", "N"], ["N", "A", "N"]]
 
 
@@ -117,7 +113,7 @@ def test_cache_key_depends_on_the_catalog(tiny):
     settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache")
     changed = replace(TINY, same_patient={"a": "another patient"})
     patients = [
-        preprocess_records(settings, database=database, folder=tiny, records=("a",)).patient_ids[0]
+        preprocess_records(settings, tiny_source(tiny, database=database)).patient_ids[0]
         for database in (TINY, changed)
     ]
     assert patients == ["a", "another patient"]
@@ -137,14 +133,14 @@ def test_cache_key_depends_on_every_file_of_the_header(tiny, reads):
 
 
 def test_file_replaced_during_reading_is_refused(tiny, monkeypatch):
-    read = module.wfdb_reader.read_record
+    read = wfdb_reader.read_record
 
     def replaced_meanwhile(*args):
         record = read(*args)
         write_record(tiny, symbols=("N", "A", "N"))
         return record
 
-    monkeypatch.setattr(module.wfdb_reader, "read_record", replaced_meanwhile)
+    monkeypatch.setattr(wfdb_reader, "read_record", replaced_meanwhile)
     with pytest.raises(DataError, match="was changed while it was being read; run this again"):
         load(tiny)
     assert not list((tiny / "cache").glob("beats-*"))
@@ -209,7 +205,7 @@ def test_warnings_are_repeated_from_the_cache(tiny, reads, caplog):
     settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache")
     for _ in range(2):
         caplog.clear()
-        beats = preprocess_records(settings, database=TINY, folder=tiny, records=("a", "b"))
+        beats = preprocess_records(settings, tiny_source(tiny, ("a", "b")))
         assert "records b lack a lead of dataset.leads and are left out" in caplog.text
         assert beats.dropped == {"window leaves the record": 0, "record b has no lead MLII": 3}
     assert reads == ["a", "b"]
@@ -219,35 +215,29 @@ def test_missing_lead_is_handled_as_configured(tiny, caplog):
     write_record(tiny, "b", leads=("V5", "V1"), seed=3)
     settings = Preprocessing(window_ms=(100, 100), baseline="none")
     first = preprocess_records(
-        replace(settings, missing_lead="first"), database=TINY, folder=tiny, records=("a", "b")
+        replace(settings, missing_lead="first"), tiny_source(tiny, ("a", "b"))
     )
     assert "b (MLII <- V5)" in caplog.text
-    v5 = preprocess_records(
-        replace(settings, leads=("V5",)), database=TINY, folder=tiny, records=("b",)
-    )
+    v5 = preprocess_records(replace(settings, leads=("V5",)), tiny_source(tiny, ("b",)))
     np.testing.assert_array_equal(first.signals_mv[3:], v5.signals_mv)
     with pytest.raises(
         DataError, match=r"missing_lead=error: record b has the leads V5, V1, but not MLII"
     ):
-        preprocess_records(
-            replace(settings, missing_lead="error"), database=TINY, folder=tiny, records=("a", "b")
-        )
+        preprocess_records(replace(settings, missing_lead="error"), tiny_source(tiny, ("a", "b")))
     with pytest.raises(DataError, match="no beat is left"):
-        preprocess_records(settings, database=TINY, folder=tiny, records=("b",))
+        preprocess_records(settings, tiny_source(tiny, ("b",)))
 
 
 def test_leads_have_the_configured_order(tiny):
     settings = Preprocessing(window_ms=(100, 100), baseline="none", leads=("V1", "MLII"))
-    swapped = preprocess_records(settings, database=TINY, folder=tiny, records=("a",))
-    plain = preprocess_records(
-        replace(settings, leads=("MLII", "V1")), database=TINY, folder=tiny, records=("a",)
-    )
+    swapped = preprocess_records(settings, tiny_source(tiny))
+    plain = preprocess_records(replace(settings, leads=("MLII", "V1")), tiny_source(tiny))
     np.testing.assert_array_equal(swapped.signals_mv, plain.signals_mv[:, :, ::-1])
 
 
 def test_resampled_record_keeps_its_published_samples(tiny):
     settings = Preprocessing(window_ms=(100, 100), fs_hz=180.0, baseline="none")
-    beats = preprocess_records(settings, database=TINY, folder=tiny, records=("a",))
+    beats = preprocess_records(settings, tiny_source(tiny))
     assert beats.signals_mv.shape == (3, 36, 1)
     assert beats.r_samples.tolist() == [200, 500, 800]
     np.testing.assert_allclose(beats.rr[:, 0], 300 / 360, rtol=1e-6)
@@ -258,9 +248,7 @@ def test_progress_is_reported(tiny):
     settings = Preprocessing(window_ms=(100, 100))
     preprocess_records(
         settings,
-        database=TINY,
-        folder=tiny,
-        records=("a",),
+        tiny_source(tiny),
         on_progress=lambda *call: calls.append(call),
     )
     assert calls == [(0, 1, "a"), (1, 1, "")]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import wfdb
-from tiny_records import TINY, make_beats, write_record
+from tiny_records import make_beats, tiny_source, write_record
 
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.identity import (
@@ -21,9 +21,7 @@ TWICE = "101 is listed twice, at positions 1 and 3; list it once"
 
 
 def load(folder, records):
-    return preprocess_records(
-        Preprocessing(window_ms=(100, 100)), database=TINY, folder=folder, records=records
-    )
+    return preprocess_records(Preprocessing(window_ms=(100, 100)), tiny_source(folder, records))
 
 
 @pytest.mark.parametrize("records", [["101", "106", "101"], [101, 106, 101], [101, 106, "101"]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import wfdb
-from tiny_records import TINY, write_record
+from tiny_records import TINY, tiny_source, write_record
 
 from ecgexp.data.formats.wfdb_reader import read_record
 from ecgexp.data.preprocessing.pipeline import preprocess_records
@@ -149,7 +149,7 @@ def test_header_without_record_line_is_refused(tiny):
 @pytest.mark.parametrize("name", ["../a", "a/b", "a.b", "", "/etc/passwd"])
 def test_record_name_with_a_path_is_refused(tiny, name):
     with pytest.raises(DataError, match="record name .* is refused"):
-        preprocess_records(Preprocessing(), database=TINY, folder=tiny, records=(name,))
+        preprocess_records(Preprocessing(), tiny_source(tiny, (name,)))
 
 
 def test_missing_files_are_named_in_one_error(tiny):
@@ -157,7 +157,7 @@ def test_missing_files_are_named_in_one_error(tiny):
     with pytest.raises(
         DataError, match=r"a\.dat, b\.hea, b\.dat, b\.atr missing in .*write it again"
     ):
-        preprocess_records(Preprocessing(), database=TINY, folder=tiny, records=("a", "b"))
+        preprocess_records(Preprocessing(), tiny_source(tiny, ("a", "b")))
 
 
 @pytest.mark.real_data

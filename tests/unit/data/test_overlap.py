@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_records import TINY, make_beats, write_record
+from tiny_records import make_beats, tiny_source, write_record
 
 from ecgexp.data import Split
 from ecgexp.data.overlap import overlap_of, rows_sharing_samples
@@ -96,9 +96,7 @@ def test_overlap_of_different_records_is_none():
 def test_overlap_includes_beats_without_window(tmp_path):
     write_record(tmp_path, "a", samples=(60, 160, 500), symbols="NVN")
     settings = Preprocessing(window_ms=(300, 300))
-    beats = preprocess_records(
-        settings, database=TINY, folder=tmp_path, records=("a",), verify="header"
-    )
+    beats = preprocess_records(settings, tiny_source(tmp_path, verify="header"))
     assert beats.r_samples.tolist() == [160, 500]
     assert beats.annotated["a"].tolist() == [[60, 160, 500], [60, 160, 500]]
     found = overlap_of(beats, np.arange(2), settings.window_samples[0])
@@ -108,9 +106,7 @@ def test_overlap_includes_beats_without_window(tmp_path):
 def test_overlap_is_measured_at_the_frequency_of_windows(tmp_path):
     write_record(tmp_path, "a", samples=(200, 300, 600), symbols="NVN")
     settings = Preprocessing(window_ms=(100, 100), fs_hz=180.0)
-    beats = preprocess_records(
-        settings, database=TINY, folder=tmp_path, records=("a",), verify="header"
-    )
+    beats = preprocess_records(settings, tiny_source(tmp_path, verify="header"))
     assert beats.annotated["a"].tolist() == [[200, 300, 600], [100, 150, 300]]
     assert overlap_of(beats, np.arange(3), 18).nearest_ms == pytest.approx(100 / 360 * 1000)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import wfdb
-from tiny_records import TINY
+from tiny_records import TINY, tiny_source
 
 from ecgexp.data.formats.wfdb_reader import read_record
 from ecgexp.data.preprocessing.one_record import choose_leads
@@ -72,7 +72,7 @@ def assert_true(record, lead="MLII", truth=TRUE_MV[:, 0]):
 
 def load(folder, **settings):
     preprocessing = Preprocessing(window_ms=(100, 100), baseline="none", **settings)
-    return preprocess_records(preprocessing, database=TINY, folder=folder, records=("a",))
+    return preprocess_records(preprocessing, tiny_source(folder))
 
 
 # Damage of a lead that is not requested.
@@ -257,14 +257,12 @@ def test_annotations_outside_are_refused_when_strict(tmp_path):
     settings = Preprocessing(window_ms=(100, 100), cache_dir=tmp_path / "cache")
     for strict in (False, True):  # a cached entry of strict=false is not used
         if not strict:
-            preprocess_records(settings, database=TINY, folder=tmp_path, records=("a",))
+            preprocess_records(settings, tiny_source(tmp_path))
             continue
         with pytest.raises(
             DataError, match=r"dataset\.strict=true: record a has 1 .*use dataset\.strict=false"
         ):
-            preprocess_records(
-                settings, database=TINY, folder=tmp_path, records=("a",), strict=True
-            )
+            preprocess_records(settings, tiny_source(tmp_path), strict=True)
 
 
 # One beat.

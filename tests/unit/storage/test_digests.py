@@ -34,7 +34,8 @@ def later(monkeypatch):
 
 
 def digests_of(tmp_path, files):
-    return FileDigests(tmp_path / "cache", tmp_path).of(files)
+    found = FileDigests(tmp_path / "cache", tmp_path).of(files)
+    return {path.name: sha256 for path, sha256 in found.items()}
 
 
 def test_file_digest_is_stored_for_the_next_call(tmp_path, files, hashed, later):
@@ -138,3 +139,14 @@ def test_file_that_keeps_changing_is_refused(tmp_path, files, monkeypatch):
     monkeypatch.setattr(digests, "file_sha256", grows)
     with pytest.raises(DataError, match=r"a\.dat was changed while it was being read"):
         FileDigests(None, tmp_path).of(files)
+
+
+def test_file_digests_of_equal_names_in_two_subfolders_differ(tmp_path, hashed, later):
+    paths = [tmp_path / "one" / "a.dat", tmp_path / "two" / "a.dat"]
+    for content, path in enumerate(paths):
+        path.parent.mkdir()
+        path.write_bytes(bytes([content]))
+    for _ in range(2):
+        found = FileDigests(tmp_path / "cache", tmp_path).of(paths)
+        assert found == {path: file_sha256(path) for path in paths}
+    assert hashed == ["a.dat", "a.dat"]

@@ -200,7 +200,7 @@ def test_files_of_a_fake_mitdb_are_refused(data_root):
 def test_each_part_is_cached_separately(data_root, tmp_path, monkeypatch):
     first = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert len(list(tmp_path.glob("beats-*.json"))) == 2
-    monkeypatch.setattr(pipeline, "_preprocess", None)
+    monkeypatch.setattr(pipeline, "_Preprocessed", None)
     again = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert again.digest == first.digest
     np.testing.assert_array_equal(again.signals_mv, first.signals_mv)
