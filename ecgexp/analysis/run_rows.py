@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ecgexp.analysis.find_runs import StoredRun
+from ecgexp.data.beats import patients_note
 from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.stored_tables import read_clients, read_counts
 from ecgexp.tracking.local.result import DataValues, PrivacyValues, ResultValues
@@ -158,7 +159,7 @@ def read_row(run: StoredRun) -> Row:
         step=selection.get("step"),
         classes=tuple(data.get("classes") or classes),
         counts=data.get("beats") or {},
-        database=data.get("database") or run.tags.get("dataset.name", ""),
+        database=_database(run, data),
         digest=data.get("digest") or run.tags.get("dataset.digest", ""),
         privacy=result.get("privacy") or run.read_json("privacy.json", PrivacyValues),
         statement=run.text("privacy_statement.txt"),
@@ -168,6 +169,13 @@ def read_row(run: StoredRun) -> Row:
         clients=_clients(run),
         run=run,
     )
+
+
+def _database(run: StoredRun, data: DataValues) -> str:
+    """Return the database, with what every score on it must say about the patients."""
+    name = data.get("database") or run.tags.get("dataset.name", "")
+    note = patients_note(data.get("patients_are") or run.tags.get("dataset.patients", ""))
+    return f"{name} ({note})" if note else name
 
 
 def _by_patient(

@@ -29,12 +29,26 @@ NO_INTERVAL = "no RR interval, the only beat of its record"
 PatientsAre: TypeAlias = Literal["stated", "assumed", "unknown"]
 """How the patients of beats are known; see `BeatSet.patients_are`."""
 
+_PATIENTS_NOTES: Mapping[str, str] = {
+    "stated": "",
+    "assumed": "a record is taken for a patient",
+    "unknown": "patients unknown, beat level only",
+}
 _ARROW = " -> "
 
 
 def arrow(first: str, second: str) -> str:
     """Return `"train -> test"`, e.g. `"MLII -> ECG1"`, or one name if both are equal."""
     return first if first == second else f"{first}{_ARROW}{second}"
+
+
+def patients_note(known: str) -> str:
+    """Return what every score says about the patients; empty if they are stated.
+
+    Args:
+      known: As in `BeatSet.patients_are`.
+    """
+    return _PATIENTS_NOTES.get(known, "")
 
 
 def least_known(ways: Iterable[PatientsAre]) -> PatientsAre:
@@ -141,6 +155,20 @@ class BeatSet:
 
     def __len__(self) -> int:
         return len(self.signals_mv)
+
+    @property
+    def knows_patients(self) -> bool:
+        """Whether beats can be divided, counted and protected by patient."""
+        return self.patients_are != "unknown"
+
+    @property
+    def patients_note(self) -> str:
+        """What every score must say about the patients, in a few words; empty if stated."""
+        return patients_note(self.patients_are)
+
+    def source(self, split: str) -> str:
+        """Return the source of a figure or a table: the database, the split, and a caveat."""
+        return ", ".join(filter(None, (self.database, split, self.patients_note)))
 
     @property
     def is_of_two(self) -> bool:

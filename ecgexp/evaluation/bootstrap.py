@@ -16,6 +16,11 @@ from ecgexp.evaluation.confusion import confusion_scores, count_confusion
 MIN_CLUSTERS = 5
 _MIN_DEFINED = 0.95
 
+UNKNOWN_PATIENTS = (
+    "no intervals: patients unknown, beat level only, and intervals over single beats would be too "
+    "narrow"
+)
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -67,7 +72,7 @@ def cluster_bootstrap(
       labels: (num_beats,) int, class index.
       predictions: (num_beats,) int, the predicted class.
       class_names: Names of the classes, in the order of the labels.
-      clusters: (num_beats,) str, the patient of each beat, or the record if patients are unknown.
+      clusters: (num_beats,) str, the patient of each beat.
       rng: Draws the resamples.
       unit: Name of a cluster in the note.
       num_resamples: Number of resamples; 0 for no intervals.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ecgexp.evaluation.bootstrap import Interval, cluster_bootstrap
+from ecgexp.evaluation.bootstrap import UNKNOWN_PATIENTS, Bootstrap, Interval, cluster_bootstrap
 from ecgexp.evaluation.confusion import confusion_scores, count_confusion
 from ecgexp.evaluation.metrics import Scores, checked, majority_scores, score
 from ecgexp.evaluation.names import metric_names
@@ -95,6 +95,7 @@ def evaluate(
     majority_class: int,
     rng: np.random.Generator,
     num_resamples: int = 1000,
+    patient_word: str = "patient",
 ) -> Evaluation:
     """Evaluate predictions on one split.
 
@@ -104,12 +105,15 @@ def evaluate(
       class_names: Names of the classes, in the order of the labels.
       record_ids: (num_beats,) str, the record of each beat.
       patient_ids: (num_beats,) str, the patient of each beat; None if patients are unknown, and
-        intervals are then by record.
+        there are no intervals then: beats of one patient are dependent, so that intervals over
+        single beats would be too narrow.
       majority_class: Index of the class that the majority-class baseline predicts: the most
         frequent one of the training labels or, in a run that withholds what it computes from
         training beats, of the evaluated beats.
       rng: Draws the resamples of the bootstrap.
       num_resamples: Number of resamples of the bootstrap; 0 for no intervals.
+      patient_word: What a patient is in the note on the intervals: `record`, if a record is taken
+        for a patient.
 
     Returns:
       The evaluation.
@@ -121,14 +125,18 @@ def evaluate(
     labels, probabilities = checked(labels, probabilities, class_names)
     predictions = probabilities.argmax(axis=1)
     scores = score(labels, probabilities, class_names)
-    bootstrap = cluster_bootstrap(
-        labels=labels,
-        predictions=predictions,
-        class_names=class_names,
-        clusters=record_ids if patient_ids is None else patient_ids,
-        unit="record" if patient_ids is None else "patient",
-        rng=rng,
-        num_resamples=num_resamples,
+    bootstrap = (
+        Bootstrap(intervals={}, note=UNKNOWN_PATIENTS)
+        if patient_ids is None
+        else cluster_bootstrap(
+            labels=labels,
+            predictions=predictions,
+            class_names=class_names,
+            clusters=patient_ids,
+            unit=patient_word,
+            rng=rng,
+            num_resamples=num_resamples,
+        )
     )
     return Evaluation(
         class_names=tuple(class_names),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ecgexp.evaluation.bootstrap import Interval, paired_difference
+from ecgexp.evaluation.bootstrap import UNKNOWN_PATIENTS, Bootstrap, Interval, paired_difference
 from ecgexp.evaluation.confusion import confusion_scores, count_confusion
 from ecgexp.evaluation.metrics import classes_with_beats
 from ecgexp.evaluation.missing import AVERAGES, over
@@ -124,14 +124,18 @@ def paired_differences(
     """
     averaged = classes_with_beats(pairs.labels, pairs.class_names)
     names = _names(pairs.class_names, over(averaged, pairs.class_names))
-    bootstrap = paired_difference(
-        labels=pairs.labels,
-        predictions=pairs.predicted_b,
-        other_predictions=pairs.predicted_a,
-        class_names=pairs.class_names,
-        clusters=pairs.patients,
-        rng=rng,
-        num_resamples=num_resamples,
+    bootstrap = (
+        paired_difference(
+            labels=pairs.labels,
+            predictions=pairs.predicted_b,
+            other_predictions=pairs.predicted_a,
+            class_names=pairs.class_names,
+            clusters=pairs.patients,
+            rng=rng,
+            num_resamples=num_resamples,
+        )
+        if pairs.knows_patients
+        else Bootstrap(intervals={}, note=UNKNOWN_PATIENTS)
     )
     ours, theirs = (
         _scores(pairs, predicted) for predicted in (pairs.predicted_a, pairs.predicted_b)

@@ -65,9 +65,14 @@ class Pairs:
         return self.predicted_b == self.labels
 
     @property
+    def knows_patients(self) -> bool:
+        """Whether the patients of the beats are known; unknown ones have no name."""
+        return bool((self.patients != "").all())
+
+    @property
     def num_patients(self) -> int:
-        """Number of patients of the beats."""
-        return len(np.unique(self.patients))
+        """Number of patients of the beats; 0 if they are unknown."""
+        return len(np.unique(self.patients)) if self.knows_patients else 0
 
 
 def match(a: Predictions, b: Predictions) -> Pairs:

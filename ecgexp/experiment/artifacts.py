@@ -40,6 +40,7 @@ def log_data(tracker: Tracker, run_data: RunData, *, figure_format: str = "png")
             "dataset.name": beats.database,
             "dataset.digest": beats.digest,
             "dataset.test_sha256": test_sha256(run_data),
+            "dataset.patients": beats.patients_are,
         }
     )
     tracker.log_dict(describe_data(run_data), "data.json")
@@ -68,7 +69,7 @@ def log_partition(tracker: Tracker, run_data: RunData, *, figure_format: str = "
     beats = run_data.beats
     counts = run_data.partition.class_counts(beats)
     tracker.log_figure(
-        partition_figure(counts, beats.class_names, source=beats.database),
+        partition_figure(counts, beats.class_names, source=beats.source("")),
         f"figures/partition.{figure_format}",
     )
     rows = [
@@ -93,8 +94,11 @@ def describe_data(run_data: RunData) -> dict[str, Any]:
         "test_sha256": test_sha256(run_data),
         "classes": list(beats.class_names),
         "beats": run_data.counts,
+        "patients_are": beats.patients_are,
         "patients": {
-            name: len(np.unique(beats.patient_ids[rows])) for name, rows in run_data.indices.items()
+            name: len(np.unique(beats.patient_ids[rows]))
+            for name, rows in run_data.indices.items()
+            if beats.knows_patients
         },
         **({} if partition.is_pooled else {"clients": partition.num_clients()}),
         "dropped": dict(beats.dropped),
@@ -127,7 +131,7 @@ def log_evaluation(
     from ecgexp.evaluation.tables import summary_markdown
 
     beats = run_data.beats.take(run_data.indices[split])
-    names, source = evaluation.class_names, f"{beats.database}, {split}"
+    names, source = evaluation.class_names, beats.source(split)
     tracker.log_figure(
         figures.confusion_figure(evaluation.confusion, names, source=source),
         f"figures/{split}_confusion_matrix.{figure_format}",
@@ -297,7 +301,7 @@ def _predictions(beats: BeatSet, probabilities: np.ndarray) -> "pd.DataFrame":
     names = np.array(beats.class_names)
     columns = {
         "record": beats.record_ids,
-        "patient": beats.patient_ids,
+        "patient": beats.patient_ids if beats.knows_patients else np.full(len(beats), ""),
         "sample": beats.r_samples,
         "symbol": beats.symbols,
         "class": names[beats.labels],

@@ -4,9 +4,10 @@ A run without the beats that its result needs is refused before training; what e
 noted in the result.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ecgexp.data.beats import BeatSet
+from ecgexp.data.beats import BeatSet, PatientsAre
 from ecgexp.data.overlap import rows_sharing_samples
 from ecgexp.data.splits.base import Split
 from ecgexp.evaluation.missing import clients_of_one_class, metric_lacks, training_notes
@@ -16,6 +17,15 @@ from ecgexp.settings.declaration import ConfigError, DataError
 
 if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
+
+
+_ABOUT_PATIENTS: Mapping[PatientsAre, str] = {
+    "stated": "",
+    "assumed": "nothing states whose the records are, so a record is taken for a patient: the "
+    "scores are for new patients only if no person has two records; dataset.patients= states them",
+    "unknown": "it is unknown whose beats these are: a person may have beats in training and in "
+    "test, so that all scores are at beat level and say nothing about new patients",
+}
 
 
 def check_class_coverage(experiment: "Experiment", run_data: RunData) -> None:
@@ -58,6 +68,8 @@ def notes_before_training(experiment: "Experiment", run_data: RunData) -> Notes:
             f"grouping={experiment.grouping.name}: the model does not know it, and no average "
             "includes it"
         ]
+    if text := _ABOUT_PATIENTS[run_data.beats.patients_are]:
+        notes["patients"] = [text]
     counts = run_data.counts
     training = training_notes(
         counts["train"], {split: counts[split] for split in experiment.evaluated}

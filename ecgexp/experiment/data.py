@@ -14,6 +14,7 @@ from ecgexp.data.overlap import overlap_of
 from ecgexp.data.partition.base import ClientPartition, Partition, check_partition
 from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.data.splits.base import Split, Splitter
+from ecgexp.experiment.part_checks import check_patients_known
 from ecgexp.features.inputs import Features, transform_beats
 from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
@@ -111,6 +112,7 @@ def load_run_data(
     beats = load_beats(
         dataset=dataset, grouping=grouping, features=features, on_progress=on_progress
     )
+    check_patients_known(beats.knows_patients, split=split, partition=partition)
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
     return assemble(

@@ -21,6 +21,7 @@ from ecgexp.experiment.part_checks import (
     check_classes,
     check_clients,
     check_features,
+    check_patients_known,
     check_privacy,
     option_of,
 )
@@ -135,6 +136,12 @@ class Experiment:
         )
         check_databases(self.dataset, self.split)
         check_features(self.features, self.model, self.augmentation)
+        check_patients_known(
+            self.dataset.knows_patients,
+            split=self.split,
+            partition=self.partition,
+            privacy=self.privacy,
+        )
         check_privacy(self)
         check_clients(self.trainer, self.partition)
         self.federated_baselines.check(
@@ -181,6 +188,12 @@ class Experiment:
             features=self.features,
             seeds=seeds,
             on_progress=on_progress,
+        )
+        check_patients_known(
+            run_data.beats.knows_patients,
+            split=self.split,
+            partition=self.partition,
+            privacy=self.privacy,
         )
         if self.has_privacy_guarantee:
             holdout = {name: rows for name, rows in run_data.indices.items() if name != "train"}

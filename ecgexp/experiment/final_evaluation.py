@@ -175,7 +175,9 @@ def _describe(
     if not evaluated:
         return
     split, (evaluation, _) = list(evaluated.items())[-1]
-    title = f"{experiment.title} · {run_data.beats.database} · {split}"
+    beats = run_data.beats
+    parts = (experiment.title, beats.database, split, beats.patients_note)
+    title = " · ".join(filter(None, parts))
     artifacts.log_description(tracker, evaluation, title=title, notes=lines(messages.published))
     messages.print_result("summary", artifacts.summary(evaluation, title=title))
 

@@ -38,20 +38,20 @@ def configuration_digest(params: Mapping[str, Any]) -> str:
     )
 
 
-def test_set_digest(beats: BeatSet, rows: np.ndarray, *, divides_patients: bool) -> str:
+def test_set_digest(beats: BeatSet, rows: np.ndarray, *, by_beat: bool) -> str:
     """Return the digest that identifies a test set, however its beats are preprocessed.
 
     It is that of the database and the test records, so that another window, filter, grouping or
-    division of the other records does not begin a new count. If beats of one patient may be in
-    several parts, it is that of the single test beats.
+    division of the other records does not begin a new count. Of a split by beat, it is that of the
+    single test beats.
 
     Args:
       beats: all beats.
       rows: indices of the test beats.
-      divides_patients: whether beats of one patient may be in several parts of the split.
+      by_beat: whether beats of one patient may be in several parts of the split.
     """
     records = beats.record_ids[rows].tolist()
-    if not divides_patients:
+    if not by_beat:
         return digest({"database": beats.database, "records": sorted(set(records))})
     places = zip(records, beats.r_samples[rows].tolist(), strict=True)
     return digest({"database": beats.database, "beats": sorted(places)})
@@ -89,7 +89,6 @@ class LoggedEvaluation:
       log: of the store.
       run: the run.
       run_data: its data.
-      divides_patients: whether beats of one patient may be in several parts of the split.
       study: name of the study whose sealed test beats are opened; None: they were not sealed.
     """
 
@@ -99,15 +98,12 @@ class LoggedEvaluation:
         run: EvaluatedRun,
         run_data: RunData,
         *,
-        divides_patients: bool,
         study: str | None = None,
     ):
         self._log, self._run, self._run_data, self._study = log, run, run_data, study
-        self._divides_patients = divides_patients
+        self._by_beat = run_data.split.disjoint == "beat"
         self._rows = run_data.indices["test"]
-        self._test_set = test_set_digest(
-            run_data.beats, self._rows, divides_patients=divides_patients
-        )
+        self._test_set = test_set_digest(run_data.beats, self._rows, by_beat=self._by_beat)
 
     def begin(self) -> None:
         """Record the evaluation; from now on it counts.
@@ -137,21 +133,25 @@ class LoggedEvaluation:
             test_set=self._test_set,
             predictions=hashlib.sha256("\0".join(names).encode()).hexdigest(),
         )
-        accuracy = accuracy_by_patient(
-            beats.labels[self._rows], predictions, beats.patient_ids[self._rows]
+        accuracy = (
+            accuracy_by_patient(
+                beats.labels[self._rows], predictions, beats.patient_ids[self._rows]
+            )
+            if beats.knows_patients
+            else None
         )
         # Of patients whose other beats were trained on, the score says nothing of a new patient.
         margin = (
             None
-            if self._divides_patients
+            if self._by_beat or accuracy is None
             else hoeffding_margin(accuracy.patients, found.evaluations)
         )
         return {
             **asdict(found),
             "test_set": self._test_set,
             "configuration": self._run.configuration,
-            "accuracy_by_patient": accuracy.value,
-            "patients": accuracy.patients,
+            "accuracy_by_patient": None if accuracy is None else accuracy.value,
+            "patients": None if accuracy is None else accuracy.patients,
             "margin": margin,
             "confidence": None if margin is None else CONFIDENCE,
         }
@@ -169,6 +169,8 @@ def sentence(values: Mapping[str, Any]) -> str:
         if found.is_repeat
         else f"evaluation {found.number} of this test set"
     )
+    if values["patients"] is None:
+        return f"{text}; no accuracy by patient and no bound, since its patients are unknown"
     if values["margin"] is None:
         return f"{text}; no bound, since beats of its patients were trained on"
     several = f" for the {found.evaluations} evaluations together" if found.evaluations > 1 else ""

@@ -63,7 +63,6 @@ def open_sealed(experiment: Experiment, run_dir: Path, *, study: str, console: C
             log,
             evaluated_run(run_dir, tracker, name=experiment.title, params=values["params"]),
             run_data,
-            divides_patients=experiment.split.divides_patients,
             study=study,
         )
         scorer = _scorer(experiment, run_data, seeds, run_dir)

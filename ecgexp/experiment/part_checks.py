@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.partition.base import Partition
+from ecgexp.data.partition.natural import ByPatient, ByRecord
+from ecgexp.data.splits.base import Splitter
 from ecgexp.evaluation.names import metric_names
 from ecgexp.features.inputs import Features
 from ecgexp.models.base import ModelBuilder
+from ecgexp.privacy.plan import Privacy
 from ecgexp.privacy.unit_checks import check_unit_covers_features, shared_units
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.option_names import option_name
@@ -15,6 +18,9 @@ from ecgexp.training.base import Trainer
 
 if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
+
+_UNKNOWN = "nothing states whose the beats are"
+_STATED = "dataset.patients= with the patient of each beat"
 
 
 def option_of(part: Any) -> str:
@@ -104,6 +110,42 @@ def check_privacy(experiment: "Experiment") -> None:
         raise ConfigError(
             "model.normalization=batch: mixes the beats of a batch, so that the influence of "
             "one beat on a gradient has no bound; under privacy use model.normalization=group."
+        )
+
+
+def check_patients_known(
+    is_known: bool, *, split: Splitter, partition: Partition, privacy: Privacy | None = None
+) -> None:
+    """Check that nothing is divided or protected by patient if the patients are unknown.
+
+    **Guarantees**: with unknown patients there is no split, no client and no guarantee by patient
+    or record (`tests/unit/experiment/test_unknown_patients.py`).
+
+    Args:
+      is_known: whether the patients of the beats are stated or assumed.
+      split: divides the beats.
+      partition: assigns them to clients.
+      privacy: its unit is protected; None: it is checked elsewhere.
+
+    Raises:
+      ConfigError: something is.
+    """
+    if is_known:
+        return
+    if split.needs_patients:
+        raise ConfigError(
+            f"split={option_of(split)}: divides by patient, but {_UNKNOWN}; use split=as_given or "
+            f"split=intra_patient, which divide beat by beat, or {_STATED}."
+        )
+    if isinstance(partition, ByPatient | ByRecord):
+        raise ConfigError(
+            f"partition={option_of(partition)}: every patient or record is a client, but "
+            f"{_UNKNOWN}; use partition=iid, dirichlet, shards or quantity_skew, or {_STATED}."
+        )
+    if privacy is not None and privacy.is_private and privacy.unit != "beat":
+        raise ConfigError(
+            f"privacy.unit={privacy.unit}: protects all beats of a {privacy.unit}, but {_UNKNOWN}; "
+            f"use trainer=dp privacy.unit=beat, or {_STATED}."
         )
 
 

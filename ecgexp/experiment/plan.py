@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgexp.data.beats import PatientsAre
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.memory import MemoryEstimate, estimate_memory, feature_bytes
@@ -23,12 +24,12 @@ class SplitSize:
 
     Attributes:
       beats: its beats.
-      patients: its patients.
+      patients: its patients; None if patients are unknown.
       classes: class -> beats.
     """
 
     beats: int
-    patients: int
+    patients: int | None
     classes: Mapping[str, int]
 
 
@@ -52,6 +53,7 @@ class RunPlan:
       statement: the guarantee that a run without an interruption will have; None without privacy.
       target_epsilon: the ε for which the noise was calibrated; None: the noise was given.
       memory: bytes that it needs at most.
+      patients_are: how the patients of the beats are known; see `BeatSet.patients_are`.
     """
 
     splits: Mapping[str, SplitSize]
@@ -65,11 +67,13 @@ class RunPlan:
     statement: PrivacyStatement | None
     target_epsilon: float | None
     memory: MemoryEstimate
+    patients_are: PatientsAre = "stated"
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-serializable values, for `plan.json`."""
         return {
             "splits": {name: asdict(size) for name, size in self.splits.items()},
+            "patients_are": self.patients_are,
             "model": {"name": self.model, "parameters": self.num_parameters},
             "training": {
                 "trainer": self.trainer,
@@ -136,14 +140,17 @@ def plan_of(
         statement=statement,
         target_epsilon=getattr(experiment.privacy, "target_epsilon", None),
         memory=_memory(experiment, run_data, ledger, num_parameters, activations, withholds),
+        patients_are=run_data.beats.patients_are,
     )
 
 
 def _splits(run_data: RunData) -> dict[str, SplitSize]:
-    counts, patient_ids = run_data.counts, run_data.beats.patient_ids
+    counts, beats = run_data.counts, run_data.beats
     return {
         name: SplitSize(
-            beats=len(rows), patients=len(np.unique(patient_ids[rows])), classes=counts[name]
+            beats=len(rows),
+            patients=len(np.unique(beats.patient_ids[rows])) if beats.knows_patients else None,
+            classes=counts[name],
         )
         for name, rows in run_data.indices.items()
         if not (name == "train" and run_data.withholds_training)

@@ -3,6 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
+from ecgexp.data.beats import PatientsAre
 from ecgexp.experiment.memory import MemoryEstimate
 from ecgexp.experiment.plan import RunPlan, SplitSize
 from ecgexp.formatting import BLANK, count_text, epsilon_text, significant_text
@@ -40,7 +41,9 @@ def rows(plan: RunPlan) -> list[tuple[str, str]]:
     """
     names = {"train": "training", "validation": "validation", "test": "test"}
     splits = {
-        names[name]: _split(plan.splits[name]) if name in plan.splits else _withheld(plan)
+        names[name]: _split(plan.splits[name], plan.patients_are)
+        if name in plan.splits
+        else _withheld(plan)
         for name in names
     }
     return [
@@ -52,11 +55,18 @@ def rows(plan: RunPlan) -> list[tuple[str, str]]:
     ]
 
 
-def _split(size: SplitSize) -> str:
+def _split(size: SplitSize, patients_are: PatientsAre) -> str:
     if not size.beats:
         return "no beats"
     classes = " · ".join(f"{name} {count_text(number)}" for name, number in size.classes.items())
-    return f"{count_text(size.beats)} beats of {_number(size.patients, 'patient')}: {classes}"
+    if size.patients is None:
+        return f"{count_text(size.beats)} beats, patients unknown: {classes}"
+    patients = (
+        f"{_number(size.patients, 'record')}, each taken for a patient"
+        if patients_are == "assumed"
+        else _number(size.patients, "patient")
+    )
+    return f"{count_text(size.beats)} beats of {patients}: {classes}"
 
 
 def _withheld(plan: RunPlan) -> str:

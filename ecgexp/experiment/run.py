@@ -263,7 +263,6 @@ def _run_tracked(
         EvaluationLog(experiment.tracking.private_dir()),
         evaluated_run(run_dir, tracker, name=name, params=params),
         run_data,
-        divides_patients=experiment.split.divides_patients,
     )
     scores = evaluate_selected(
         experiment, run_data, training_loop, model_selector, logged, tracker, console, messages

@@ -128,6 +128,7 @@ _SETTING = "a setting as the user wrote it; choose settings without using the tr
 _KEYED = (
     "a digest of all beats, which reveals nothing without the key in the store's private folder"
 )
+_KNOWN_PATIENTS = "whether patients are stated, assumed or unknown, which the settings decide"
 _MEASURED = "measured on training beats without noise"
 _NO_GUARANTEE = "written only by runs that have no privacy guarantee"
 
@@ -235,6 +236,7 @@ TABLE: tuple[Output, ...] = (
         "notes"),
     *_of("tag", "public", "settings", "the statement", "privacy", "privacy.*"),
     *_of("tag", "public", "settings", "the database", "dataset.name"),
+    *_of("tag", "public", "settings", _KNOWN_PATIENTS, "dataset.patients"),
     *_of("tag", "public", "settings", _KEYED, "dataset.digest"),
     *_holdout("tag", "digest of the test beats", "dataset.test_sha256"),
     *_of("tag", "public", "machine", "how the run ended, see the result key `reason`",
@@ -270,6 +272,7 @@ TABLE: tuple[Output, ...] = (
     *_of("result key", "public", "settings", "the statement", "privacy/*", "privacy"),
     *_of("result key", "public", "settings", _NO_GUARANTEE, "marks", "marks/*"),
     *_of("result key", "public", "settings", "the database", "data/database", "data"),
+    *_of("result key", "public", "settings", _KNOWN_PATIENTS, "data/patients_are"),
     Output(kind="result key", name="data/classes", coverage="public", source="training beats",
         topic="classes",
         reason="the list of classes, which also follows from the shape of the model"),

@@ -45,6 +45,16 @@ class FirstBeats:
         """See `Dataset`."""
         return self.dataset.preprocessings
 
+    @property
+    def knows_patients(self) -> bool:
+        """See `Dataset`."""
+        return self.dataset.knows_patients
+
+    @property
+    def has_records(self) -> bool:
+        """See `Dataset`."""
+        return self.dataset.has_records
+
     def check_there(self) -> None:
         """See `Dataset.check_there`."""
         self.dataset.check_there()

@@ -36,7 +36,7 @@ class RunComparison:
       problem: why not; empty otherwise.
       scores: their scores; None without pairs.
       by_beat: McNemar's test; None without pairs.
-      by_patient: the sign-flip test over patients; None without pairs.
+      by_patient: the sign-flip test over patients; None without pairs, or if patients are unknown.
       guarantees: of A and of B.
       warnings: problems that limit the comparison.
       notes: remarks on the figures.
@@ -137,7 +137,8 @@ def compare_runs(
             pairs, rng=rng, num_resamples=num_resamples, metric=_metric(a, b)
         )
         by_beat = mcnemar(pairs.right_a, pairs.right_b)
-        by_patient = sign_flip_test(pairs.right_a, pairs.right_b, pairs.patients)
+        if pairs.knows_patients:
+            by_patient = sign_flip_test(pairs.right_a, pairs.right_b, pairs.patients)
     differing, guarantees = differences(a, b), (read_guarantee(a), read_guarantee(b))
     return RunComparison(
         a=a,

@@ -27,14 +27,18 @@ def render(found: RunComparison) -> Group:
     if found.pairs is not None and found.scores is not None:
         parts += [
             _title(
-                f"Scores on {len(found.pairs.labels)} {found.split} beats of "
-                f"{found.pairs.num_patients} patients"
+                f"Scores on {len(found.pairs.labels)} {found.split} beats"
+                + (
+                    f" of {found.pairs.num_patients} patients"
+                    if found.pairs.knows_patients
+                    else ", patients unknown, beat level only"
+                )
             ),
             _scores(found.scores),
             _note(_intervals(found.scores)),
             Text(),
         ]
-    if found.by_beat is not None and found.by_patient is not None:
+    if found.by_beat is not None:
         parts += [
             _title("Tests of accuracy"),
             *_tests(found.by_beat, found.by_patient),
@@ -110,7 +114,7 @@ def _intervals(scores: PairedDifferences) -> str:
     )
 
 
-def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
+def _tests(by_beat: McNemar, by_patient: SignFlip | None) -> Iterator[Any]:
     table = _table("beats", "B right", "B wrong")
     table.add_row("A right", str(by_beat.both_right), str(by_beat.only_a_right))
     table.add_row("A wrong", str(by_beat.only_b_right), str(by_beat.both_wrong))
@@ -125,6 +129,9 @@ def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
         "tests whether each is right equally often where the other is wrong; beats of one patient "
         "are not independent, so this p is too small"
     )
+    if by_patient is None:
+        yield _note("no test over patients, since the patients of these beats are unknown")
+        return
     yield Text(
         f"Sign flips over patients: p = {p_value_text(by_patient.p_value)} (B better in "
         f"{by_patient.better}, A in {by_patient.worse}, equal in {by_patient.equal})"

@@ -50,7 +50,7 @@ def worst(configurations: Sequence[Configuration]) -> list[WorstPatients]:
     chosen = {one.number: one for one in configurations}.values()
     found = []
     for one in chosen:
-        rows = [row for row in one.rows if row.by_patient is not None]
+        rows = [row for row in one.rows if row.by_patient is not None and all(row.patients)]
         if not rows:
             continue
         run_name, strips, problem = _strips(one.number, rows)

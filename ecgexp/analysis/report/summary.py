@@ -163,7 +163,8 @@ def _notes(
         )
     if any(not group.num_patients and len(group.configurations) > 1 for group in groups):
         notes.append(
-            "Not tested: the runs stored no test predictions, or have fewer than 5 test patients."
+            "Not tested: the runs stored no test predictions, or have fewer than 5 test patients, "
+            "or unknown ones."
         )
     if len(groups) > 1:
         shown_groups = f", of which {_MOST_GROUPS} are shown" if len(groups) > _MOST_GROUPS else ""

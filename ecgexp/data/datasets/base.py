@@ -27,6 +27,16 @@ class Dataset(Protocol):
         """Preprocessing of its records; of two databases, that of each."""
         ...
 
+    @property
+    def knows_patients(self) -> bool:
+        """Whether the patients of its beats are stated or assumed; see `BeatSet.patients_are`."""
+        ...
+
+    @property
+    def has_records(self) -> bool:
+        """Whether its beats are cut from records, which RR intervals and templates need."""
+        ...
+
     def check_there(self) -> None:
         """Check that the files are there, without reading them.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction as Rational
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -77,6 +77,9 @@ class SharedPreprocessing:
     bandpass_hz: tuple[Positive, Positive] = (0.5, 40.0)
     window_ms: tuple[Milliseconds, Milliseconds] = (250.0, 250.0)
     relocate_ms: Milliseconds = 0.0
+
+    knows_patients: ClassVar[bool] = True
+    has_records: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.window_samples[0] + self.window_samples[1] < 2:

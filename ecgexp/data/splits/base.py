@@ -37,7 +37,10 @@ class Splitter(Protocol):
     """Settings by which beats are split."""
 
     divides_patients: ClassVar[bool]
-    """Whether beats of one patient may be in several parts."""
+    """Whether beats of one patient may be in several parts, whatever the beats."""
+
+    needs_patients: ClassVar[bool]
+    """Whether the patients of the beats must be known, stated or assumed."""
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split the beats.

@@ -31,6 +31,7 @@ class CrossDatabase:
     validation_fraction: Fraction = 0.2
 
     divides_patients: ClassVar[bool] = False
+    needs_patients: ClassVar[bool] = True
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by database, and the training database by patient.

@@ -51,6 +51,7 @@ class InterPatient:
     merge_same_patient: bool = False
 
     divides_patients: ClassVar[bool] = False
+    needs_patients: ClassVar[bool] = True
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by patient.
@@ -94,6 +95,7 @@ class InterPatientTwoLead:
     merge_same_patient: bool = False
 
     divides_patients: ClassVar[bool] = False
+    needs_patients: ClassVar[bool] = True
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by patient; see `InterPatient.split`."""
@@ -130,6 +132,7 @@ class PatientKFold:
     validation_fraction: Fraction = 0.2
 
     divides_patients: ClassVar[bool] = False
+    needs_patients: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.fold >= self.num_folds:

@@ -31,6 +31,7 @@ class IntraPatient:
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
 
     divides_patients: ClassVar[bool] = True
+    needs_patients: ClassVar[bool] = False
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by beat, stratified by class.
@@ -69,6 +70,7 @@ class WithinRecord:
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
 
     divides_patients: ClassVar[bool] = True
+    needs_patients: ClassVar[bool] = False
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by beat, stratified by record and class; beats of other records are in no part.

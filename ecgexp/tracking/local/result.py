@@ -27,6 +27,7 @@ class DataValues(TypedDict, total=False):
     test_sha256: str
     classes: list[str]
     beats: dict[str, dict[str, Count]]
+    patients_are: str
     patients: dict[str, Count]
     dropped: dict[str, Count]
     notes: list[str]
@@ -73,7 +74,7 @@ class EvaluationValues(TypedDict, total=False):
     test_set: str
     configuration: str
     accuracy_by_patient: float | None
-    patients: Count
+    patients: Count | None
     margin: float | None
     confidence: float | None
 

@@ -101,9 +101,15 @@ def test_baseline_predicts_the_majority_class_of_training(predictions):
     assert baseline.majority.values["accuracy"] == pytest.approx(np.mean(predictions.labels == 2))
 
 
-def test_intervals_without_patients_are_by_record(predictions):
+def test_assumed_patients_are_records_in_the_note(predictions):
+    evaluation = evaluation_of(predictions, patient_word="record")
+    assert evaluation.intervals_note == "95 % by bootstrap over 22 records, 200 resamples"
+
+
+def test_unknown_patients_have_no_intervals(predictions):
     evaluation = evaluation_of(predictions, patient_ids=None)
-    assert evaluation.intervals_note == "95 % by bootstrap over 23 records, 200 resamples"
+    assert evaluation.intervals == {}
+    assert "patients unknown" in evaluation.intervals_note
     assert evaluation.per_record[0]["patient"] == ""
 
 

@@ -28,16 +28,17 @@ def run_data():
         r_samples=np.arange(8),
         labels=np.array([0, 0, 0, 1, 0, 1, 0, 0]),
         class_names=("N", "V"),
+        knows_patients=True,
     )
-    return SimpleNamespace(beats=beats, indices={"test": np.arange(6)})
+    return SimpleNamespace(
+        beats=beats, indices={"test": np.arange(6)}, split=SimpleNamespace(disjoint="patient")
+    )
 
 
-def logged(tmp_path, run_data, monkeypatch, *, divides_patients=False):
+def logged(tmp_path, run_data, monkeypatch):
     monkeypatch.setattr("ecgexp.experiment.logged_evaluation.test_sha256", lambda _: "d")
     run = EvaluatedRun(id="r", configuration="c", name="n", run_dir="/r", run_id=None)
-    return LoggedEvaluation(
-        EvaluationLog(tmp_path), run, run_data, divides_patients=divides_patients
-    )
+    return LoggedEvaluation(EvaluationLog(tmp_path), run, run_data)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,11 @@ def test_another_seed_is_another_configuration(change, is_same):
 
 def test_a_test_set_is_that_of_its_records_not_of_preprocessing(run_data):
     beats, rows = run_data.beats, run_data.indices["test"]
-    whole = test_set_digest(beats, rows, divides_patients=False)
-    assert test_set_digest(beats, rows[1:], divides_patients=False) == whole
-    assert test_set_digest(beats, np.arange(8), divides_patients=False) != whole
-    single = test_set_digest(beats, rows, divides_patients=True)
-    assert test_set_digest(beats, rows[1:], divides_patients=True) != single
+    whole = test_set_digest(beats, rows, by_beat=False)
+    assert test_set_digest(beats, rows[1:], by_beat=False) == whole
+    assert test_set_digest(beats, np.arange(8), by_beat=False) != whole
+    single = test_set_digest(beats, rows, by_beat=True)
+    assert test_set_digest(beats, rows[1:], by_beat=True) != single
 
 
 def test_a_failed_final_evaluation_is_counted(tmp_path, run_data, monkeypatch):
@@ -96,13 +97,23 @@ def test_result_has_the_count_and_the_bound(tmp_path, run_data, monkeypatch):
 
 
 def test_patients_that_were_trained_on_have_no_bound(tmp_path, run_data, monkeypatch):
-    one = logged(tmp_path, run_data, monkeypatch, divides_patients=True)
+    run_data.split.disjoint = "beat"
+    one = logged(tmp_path, run_data, monkeypatch)
     one.begin()
     values = one.end(np.tile([0.9, 0.1], (6, 1)))
     assert values["margin"] is None
     assert "no bound" in sentence(values)
 
 
+def test_unknown_patients_have_no_accuracy_by_patient(tmp_path, run_data, monkeypatch):
+    run_data.beats.knows_patients = False
+    one = logged(tmp_path, run_data, monkeypatch)
+    one.begin()
+    values = one.end(np.tile([0.9, 0.1], (6, 1)))
+    assert (values["accuracy_by_patient"], values["patients"], values["margin"]) == (None,) * 3
+    assert "patients are unknown" in sentence(values)
+
+
 def test_a_repeat_names_the_evaluation_that_it_repeats():
-    values = {"number": 3, "evaluations": 7, "is_repeat": True, "margin": None}
+    values = {"number": 3, "evaluations": 7, "is_repeat": True, "margin": None, "patients": 2}
     assert sentence(values).startswith("repeat of evaluation 3 of this test set, which had 7")

@@ -242,6 +242,18 @@ def test_comparison_of_few_patients_has_no_intervals(make_run, compare_command):
     assert "may be chance; no intervals: 4 patients, and at least 5 are needed" in values["verdict"]
 
 
+def test_comparison_of_unknown_patients_is_at_beat_level(make_run, compare_command):
+    unknown = predictions().assign(patient="")
+    better = predictions(right=slightly_better).assign(patient="")
+    text, values = compare_command(
+        make_run("a", unknown), make_run("b", better, settings={"seed": 2})
+    )
+    assert "beats, patients unknown, beat level only" in text
+    assert "no test over patients" in text
+    assert values["sign_flip"] is None
+    assert all(row["interval"] is None for row in values["scores"])
+
+
 @pytest.mark.parametrize(
     ("table", "tags", "why"),
     [

@@ -7,6 +7,7 @@ from finished_runs import CENTRALIZED, finished, guarantee, private
 
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.analysis.run_rows import read_row
+from ecgexp.data.beats import patients_note
 from ecgexp.settings.declaration import DataError
 
 MATRIX = np.array(
@@ -26,6 +27,12 @@ def test_row_matrices_are_those_of_each_patient(tmp_path):
     row = read_row(find_run(str(finished(tmp_path / "r", params=CENTRALIZED, confusion=matrices))))
     assert row.patients == ("100", "101", "102")
     np.testing.assert_array_equal(row.by_patient, matrices)
+
+
+@pytest.mark.parametrize("known", ["assumed", "unknown"])
+def test_database_of_a_row_says_how_patients_are_known(tmp_path, known):
+    folder = finished(tmp_path / "r", params=CENTRALIZED, tags={"dataset.patients": known})
+    assert patients_note(known) in read_row(find_run(str(folder))).database
 
 
 def test_run_with_few_files_has_a_row(tmp_path):
