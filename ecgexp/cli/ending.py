@@ -53,6 +53,10 @@ class Ending:
         """Whether the answer is one line of JSON."""
         return self._stdout is not None
 
+    def note_signal(self, name: str) -> None:
+        """Note the signal that ends the command."""
+        self.signal = name
+
     def use_json(self) -> None:
         """Send everything that is written to standard output to standard error, until `answer`."""
         if self._stdout is None:

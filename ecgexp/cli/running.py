@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -18,6 +17,7 @@ from ecgexp.cli import ending
 from ecgexp.cli.single_run import start_or_resume
 from ecgexp.config.location import config_dir
 from ecgexp.config.untrusted_overrides import guard
+from ecgexp.interruption import handle_signals
 from ecgexp.settings.declaration import (
     ConfigError,
     DataError,
@@ -49,7 +49,7 @@ def run_command() -> None:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     redact_tracebacks()
     use_own_scratch()
-    _handle_signals()
+    handle_signals(ending.current.note_signal)
     with ending.ending(sys.argv[1:]):
         _compose_and_explain()
 
@@ -70,28 +70,6 @@ def _compose_and_explain() -> None:
         ending.fail(OSError(f"{error}; {advice}"))
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _handle_signals() -> None:
-    """Makes SIGTERM, which queues send, and Ctrl-C end a run in order, with status KILLED.
-
-    A second signal ends the process at once.
-    """
-
-    def stop(number: int, _frame: object) -> None:
-        for each in handled:
-            signal.signal(each, signal.SIG_DFL)
-        ending.current.signal = signal.Signals(number).name
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        sys.exit(128 + number)
-
-    # A shell starts background commands with Ctrl-C ignored; that is kept.
-    handled = [
-        each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) != signal.SIG_IGN
-    ]
-    for each in handled:
-        signal.signal(each, stop)
 
 
 def _compose_and_run_all() -> None:

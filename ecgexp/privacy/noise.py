@@ -23,6 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from ecgexp.interruption import postponed
 from ecgexp.privacy.plan import PrivacyPlan
 
 _BLOCK = 1 << 18  # values of one task
@@ -131,12 +132,13 @@ class NoiseSource:
         self, call: int, size: int, std: float
     ) -> tuple[tuple[int, int, float], np.ndarray, list[Future]]:
         values = np.empty(size, np.float32)
-        tasks = [
-            self._pool.submit(
-                _fill, values[first : first + _BLOCK], std, self._key, (0, 0, block, call)
-            )
-            for block, first in enumerate(range(0, size, _BLOCK))
-        ]
+        with postponed():  # a task may start a thread
+            tasks = [
+                self._pool.submit(
+                    _fill, values[first : first + _BLOCK], std, self._key, (0, 0, block, call)
+                )
+                for block, first in enumerate(range(0, size, _BLOCK))
+            ]
         return (call, size, std), values, tasks
 
 

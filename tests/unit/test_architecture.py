@@ -17,6 +17,7 @@ PACKAGE = ROOT / "ecgexp"
 # else.
 ORDER = (
     "settings",
+    "interruption",
     "seeding",
     "formatting",
     "console",

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from ecgexp.interruption import postponed
 from ecgexp.training.federated.runtimes.base import put_in_weights, weights_of
 from ecgexp.training.federated.runtimes.graphs import (
     ImportedComputation,
@@ -117,9 +118,12 @@ class InProcess:
         width = len(self._works)
         for at in range(0, len(datasets), width):
             batch = datasets[at : at + width]
-            yield from self._pool.map(
-                lambda pair: pair[0]([pair[1], *from_server]), zip(self._works, batch, strict=False)
-            )
+            with postponed():  # a task may start a thread
+                sent = self._pool.map(
+                    lambda pair: pair[0]([pair[1], *from_server]),
+                    zip(self._works, batch, strict=False),
+                )
+            yield from sent
 
     def _reduced(self, sums: list[Any]) -> list[Any]:
         head, modular = sums[: self._first_modular], sums[self._first_modular :]
