@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ecgexp.data.formats.annotation_writer import UNCLASSIFIED, symbol_of
+from ecgexp.data.formats.leads import find_leads
 from ecgexp.data.formats.record import Record
 from ecgexp.data.identity import window_hashes
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
@@ -182,7 +183,15 @@ def annotate(
         num_outside=sum(record.outside.values()),
         detection=detection,
         substitute=substitute,
-        aliases=preprocessing.records.lead_aliases,
+        aliases={
+            lead: found
+            for lead, found in zip(
+                preprocessing.records.leads,
+                find_leads(preprocessing.records.lead_spellings, record.lead_names),
+                strict=True,
+            )
+            if found is not None and found != lead
+        },
         windows=windows,
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgexp.data.formats.annotation_writer import UNCLASSIFIED
+from ecgexp.data.formats.leads import find_lead
 from ecgexp.data.formats.record import Record
 from ecgexp.inference.record import Annotated, annotate
 from ecgexp.models.classifier import Classifier
@@ -222,7 +223,11 @@ def _check(
 
 def _check_leads(classifier: Classifier, lead_names: Sequence[str], name: str) -> None:
     records = classifier.preprocessing.records
-    missing = [lead for lead in records.recorded_leads if lead not in lead_names]
+    missing = [
+        spellings[0]
+        for spellings in records.lead_spellings
+        if find_lead(spellings, lead_names) is None
+    ]
     if missing and records.missing_lead != "first":
         raise DataError(
             f"record {name}: lead={', '.join(lead_names)}: the model needs {', '.join(missing)}; "

@@ -112,7 +112,11 @@ class ModelPreprocessing:
                 f"--lead {unknown[0]}={aliases[unknown[0]]}: the model has no lead {unknown[0]}; "
                 f"use {' or '.join(own.leads)}"
             )
-        recorded = [{**own.lead_aliases, **aliases}.get(name, name) for name in own.leads]
+        recorded = [
+            spelling
+            for name, spellings in zip(own.leads, own.lead_spellings, strict=True)
+            for spelling in ((aliases[name],) if name in aliases else spellings)
+        ]
         if twice := [name for name in recorded if recorded.count(name) > 1]:
             raise ConfigError(
                 f"--lead: two leads of the model would be read from {twice[0]}; use another lead "

@@ -32,7 +32,7 @@ _SHARED = tuple(one.name for one in fields(SharedPreprocessing))
 
 class _Leads(TypedDict):
     leads: list[str]
-    lead_aliases: dict[str, str]
+    lead_aliases: dict[str, str | list[str]]
     missing_lead: str
 
 
@@ -45,7 +45,7 @@ class Stored(TypedDict):
 
     format: int
     leads: list[str]
-    lead_aliases: dict[str, str]
+    lead_aliases: dict[str, str | list[str]]
     missing_lead: str
     other_databases: dict[str, _Leads]
     baseline: str
@@ -139,6 +139,9 @@ def _built(values: dict[str, Any]) -> Preprocessing:
 def _leads_of(settings: Preprocessing) -> _Leads:
     return {
         "leads": list(settings.leads),
-        "lead_aliases": dict(settings.lead_aliases),
+        "lead_aliases": {
+            lead: alias if isinstance(alias, str) else list(alias)
+            for lead, alias in settings.lead_aliases.items()
+        },
         "missing_lead": settings.missing_lead,
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats.integrity import check_annotations, is_inside
+from ecgexp.data.formats.leads import find_lead
 from ecgexp.data.formats.record import BEAT_SYMBOLS, AnnotationFields, Record, split_outside
 from ecgexp.data.formats.untrusted import damaged
 from ecgexp.data.formats.wfdb_annotations import read_annotations
@@ -144,7 +145,8 @@ def _at_one_rate(
     that is not a multiple are unusable.
     """
     rates = {name: len(lead_mv) // signals.num_frames for name, lead_mv in signals.leads.items()}
-    rate = math.gcd(*([rates[name] for name in wanted if name in rates] or rates.values()))
+    found = [find_lead([name], list(rates)) for name in wanted]
+    rate = math.gcd(*([rates[name] for name in found if name is not None] or rates.values()))
     columns, unusable = {}, dict(signals.unusable)
     for name, lead_mv in signals.leads.items():
         if rates[name] % rate:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.data.formats.gaps import NO_GAPS, touching, union_of
+from ecgexp.data.formats.leads import find_lead, find_leads
 from ecgexp.data.formats.record import Record
 from ecgexp.data.preprocessing.baseline import (
     bandpass,
@@ -40,12 +41,13 @@ def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int
       DataError: A lead is missing although that is not allowed, or cannot be used, e.g. because of
         a gap.
     """
-    wanted = preprocessing.recorded_leads
-    for name in wanted:
-        if name in record.unusable:
+    found = find_leads(preprocessing.lead_spellings, (*record.lead_names, *record.unusable))
+    for name in found:
+        if name is not None and name in record.unusable:
             raise DataError(record.unusable[name])
-    missing = [name for name in wanted if name not in record.lead_names]
-    spare = [column for column, name in enumerate(record.lead_names) if name not in wanted]
+    pairs = zip(preprocessing.lead_spellings, found, strict=True)
+    missing = [" or ".join(spellings) for spellings, name in pairs if name is None]
+    spare = [column for column, name in enumerate(record.lead_names) if name not in found]
     if missing and preprocessing.missing_lead == "error":
         raise DataError(
             f"dataset.missing_lead=error: record {record.record_id} has the leads "
@@ -54,9 +56,7 @@ def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int
         )
     if missing and (preprocessing.missing_lead == "skip" or len(spare) < len(missing)):
         return None, ", ".join(missing)
-    columns = [
-        record.lead_names.index(name) if name not in missing else spare.pop(0) for name in wanted
-    ]
+    columns = [spare.pop(0) if name is None else record.lead_names.index(name) for name in found]
     return columns, ", ".join(missing)
 
 
@@ -72,8 +72,8 @@ def substitutes_of(record: Record, columns: Sequence[int], preprocessing: Prepro
       Names in the order of the missing leads; empty if there are none.
     """
     names = [record.lead_names[column] for column in columns]
-    pairs = zip(names, preprocessing.recorded_leads, strict=True)
-    return ", ".join(used for used, wanted in pairs if used != wanted)
+    pairs = zip(names, preprocessing.lead_spellings, strict=True)
+    return ", ".join(used for used, spellings in pairs if find_lead(spellings, [used]) is None)
 
 
 def preprocess_record(

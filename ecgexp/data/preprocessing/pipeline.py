@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 
 from ecgexp.data.beats import BeatSet
+from ecgexp.data.formats.leads import find_lead
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.source import RecordSource
 from ecgexp.data.identity import check_no_copies, check_signals_once
@@ -157,6 +158,7 @@ class _Preprocessed:
     without_lead: list[str] = field(default_factory=list)
     substitutes: list[str] = field(default_factory=list)
     outside: dict[str, int] = field(default_factory=dict)
+    read_from: dict[str, Counter[str]] = field(default_factory=dict)
     templates_mv: dict[str, np.ndarray] = field(default_factory=dict)
     annotated: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -172,6 +174,11 @@ class _Preprocessed:
             self.without_lead.append(record_id)
             return
         part, reasons, annotated = preprocess_record(record, columns, preprocessing)
+        spellings_of = zip(preprocessing.leads, preprocessing.lead_spellings, strict=True)
+        for (lead, spellings), column in zip(spellings_of, columns, strict=True):
+            used = record.lead_names[column]
+            if used not in spellings and find_lead(spellings, [used]) is not None:
+                self.read_from.setdefault(lead, Counter())[used] += 1
         if missing:
             used = substitutes_of(record, columns, preprocessing)
             self.substitutes.append(f"{record_id} ({missing} <- {used})")
@@ -218,8 +225,17 @@ class _Preprocessed:
         """Return a line for each kind of record that is not used as it is."""
         name = self.source.name
         lines = [
-            f"{name}: lead {lead} is lead {alias} of the records (dataset.lead_aliases)"
-            for lead, alias in self.preprocessing.lead_aliases.items()
+            f"{name}: lead {lead} is lead {' or '.join(spellings)} of the records "
+            "(dataset.lead_aliases)"
+            for lead, spellings in zip(
+                self.preprocessing.leads, self.preprocessing.lead_spellings, strict=True
+            )
+            if lead in self.preprocessing.lead_aliases
+        ]
+        lines += [
+            f"{name}: {lead} of the settings is read from "
+            f"{', '.join(_in_records(used, number) for used, number in found.items())}"
+            for lead, found in self.read_from.items()
         ]
         if self.without_lead:
             lines.append(
@@ -239,6 +255,10 @@ class _Preprocessed:
                 f"(dataset.on_error=skip): {reasons}"
             )
         return tuple(lines)
+
+
+def _in_records(lead: str, number: int) -> str:
+    return f"{lead} in {number} record{'s' if number > 1 else ''}"
 
 
 def _outside_line(name: str, outside: Mapping[str, int]) -> str:

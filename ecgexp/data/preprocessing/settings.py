@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from ecgexp.data.formats.leads import FIRST_LEAD, find_lead
 from ecgexp.settings.declaration import (
     ConfigError,
     Milliseconds,
@@ -45,8 +46,17 @@ def _none(value: Any) -> Any:
     return {} if value is None else value
 
 
-Aliases = Annotated[Mapping[Name, Name], BeforeValidator(_none)]
-"""Lead -> its name in the records."""
+Aliases = Annotated[Mapping[Name, Name | tuple[Name, ...]], BeforeValidator(_none)]
+"""Lead -> its name in the records, or several names, of which a record has one."""
+
+
+def _first(value: Any) -> Any:
+    """Convert null, the first lead of each record."""
+    return (FIRST_LEAD,) if value is None else value
+
+
+Leads = Annotated[tuple[Name, ...], Field(min_length=1, max_length=64), BeforeValidator(_first)]
+"""Leads of the windows; null: the first lead of each record."""
 
 Frequency = Annotated[Number, Field(ge=10, le=10_000), AfterValidator(_simple)]
 """Sampling frequency of the windows."""
@@ -127,16 +137,19 @@ class OwnPreprocessing:
     """Preprocessing that each database of a dataset of two has of its own.
 
     Attributes:
-      leads: Names of the leads to use; one column of the windows for each.
-      lead_aliases: Lead -> name that the records have for it, e.g. `{MLII: II}`: the lead is read
-        under that name, and never under its own.
+      leads: Names of the leads to use; one column of the windows for each. A lead is found by its
+        exact name or else in another spelling, see `formats.leads.find_lead`. None: the first lead
+        of each record that can be used; a note gives their names.
+      lead_aliases: Lead -> name that the records have for it, e.g. `{MLII: II}`, or several names,
+        e.g. `{MLII: [MLII, II]}`, of which the first one in a record is used: the lead is read
+        under that name, and never under its own if it is not listed.
       missing_lead: What to do with a record that lacks one of them. `error`: stop; `skip`: leave
         the record out, with a warning; `first`: use the first lead of the record that is not in
         `leads` instead, with a warning.
       cache_dir: Folder of the cache of preprocessed beats; None: preprocess them in every run.
     """
 
-    leads: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] = ("MLII",)
+    leads: Leads = ("MLII",)
     lead_aliases: Aliases = Field(default_factory=dict)
     missing_lead: Literal["error", "skip", "first"] = "skip"
     cache_dir: Folder | None = None
@@ -148,16 +161,33 @@ class OwnPreprocessing:
                 f"dataset.lead_aliases={_mapped(self.lead_aliases)}: {unknown[0]} is not among "
                 f"dataset.leads=[{','.join(self.leads)}]; use one of these"
             )
-        if len(set(self.recorded_leads)) < len(self.leads):
+        if FIRST_LEAD in self.leads and len(self.leads) > 1:
+            raise ConfigError(
+                f"dataset.leads=[{','.join(self.leads)}]: {FIRST_LEAD} is used alone; use "
+                "dataset.leads=null, or the names of all leads"
+            )
+        if FIRST_LEAD in self.lead_aliases or () in self.lead_aliases.values():
+            raise ConfigError(
+                f"dataset.lead_aliases={_mapped(self.lead_aliases)}: a lead without a name has no "
+                "alias; use the name of a lead, e.g. dataset.leads=[MLII] "
+                "dataset.lead_aliases={MLII: II}"
+            )
+        if len(set(self.recorded_leads)) < len(self.recorded_leads):
             raise ConfigError(
                 f"dataset.lead_aliases={_mapped(self.lead_aliases)}: two of the leads "
                 f"{', '.join(self.leads)} would be read from one; use another alias"
             )
 
     @property
+    def lead_spellings(self) -> tuple[tuple[str, ...], ...]:
+        """For each of `leads`, its names in the records: its own, or its aliases."""
+        aliases = (self.lead_aliases.get(name, name) for name in self.leads)
+        return tuple((alias,) if isinstance(alias, str) else alias for alias in aliases)
+
+    @property
     def recorded_leads(self) -> tuple[str, ...]:
-        """Names of the leads in the records: those of `leads`, or their aliases."""
-        return tuple(self.lead_aliases.get(name, name) for name in self.leads)
+        """All names of `lead_spellings`."""
+        return tuple(name for names in self.lead_spellings for name in names)
 
     def check_recorded(self, names: Sequence[str], database_has: str) -> None:
         """Check that the records of a database have the leads.
@@ -169,14 +199,19 @@ class OwnPreprocessing:
         Raises:
           ConfigError: They do not; the message names those that they have.
         """
-        absent = [name for name in self.leads if self.lead_aliases.get(name, name) not in names]
+        absent = [
+            (name, spellings)
+            for name, spellings in zip(self.leads, self.lead_spellings, strict=True)
+            if find_lead(spellings, names) is None
+        ]
         if not absent:
             return
         setting = f"dataset.leads={list(self.leads)}"
-        if aliased := [self.lead_aliases[name] for name in absent if name in self.lead_aliases]:
+        if aliased := [each for each in absent if each[0] in self.lead_aliases]:
             setting, absent = f"dataset.lead_aliases={_mapped(self.lead_aliases)}", aliased
         raise ConfigError(
-            f"{setting}: {database_has} no lead {', '.join(absent)}; use leads of "
+            f"{setting}: {database_has} no lead "
+            f"{', '.join(' or '.join(spellings) for _, spellings in absent)}; use leads of "
             f"{', '.join(names)}"
         )
 
@@ -214,6 +249,10 @@ class Preprocessing(OwnPreprocessing, SharedPreprocessing):
         } | ({"lead_aliases": dict(self.lead_aliases)} if self.lead_aliases else {})
 
 
-def _mapped(aliases: Mapping[str, str]) -> str:
+def _mapped(aliases: Mapping[str, str | tuple[str, ...]]) -> str:
     """Format aliases as in a command-line override."""
-    return "{" + ",".join(f"{name}: {alias}" for name, alias in aliases.items()) + "}"
+    shown = (
+        f"{name}: {alias if isinstance(alias, str) else '[' + ','.join(alias) + ']'}"
+        for name, alias in aliases.items()
+    )
+    return "{" + ",".join(shown) + "}"

@@ -149,7 +149,7 @@ def signature(preprocessing: ModelPreprocessing, class_names: list[str]) -> Mode
 
 def input_example(preprocessing: ModelPreprocessing) -> pd.DataFrame:
     """Return one row: some synthetic beats in the leads of the model, with their R peaks."""
-    leads = list(preprocessing.records.recorded_leads)
+    leads = [spellings[0] for spellings in preprocessing.records.lead_spellings]
     signals_mv, r_peaks = example_signals(leads, seconds=_EXAMPLE_S)
     signals = signals_mv.T.tolist()
     row = {
