@@ -2,30 +2,28 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ecgexp.analysis.run_metrics import RunMetrics
 from ecgexp.analysis.run_names import LATEST, Latest, run_named
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.redaction import redact
 from ecgexp.settings.registry import is_public_name
 from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import read_json, read_text
 from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.kept_files import FolderFiles, KeptFiles, StoreFiles
+from ecgexp.tracking.local.result import ResultValues
 from ecgexp.tracking.local.run_json import PARENT_TAG, read_run
 from ecgexp.tracking.local.tracker import read_metrics
 from ecgexp.tracking.mlflow.existing_store import default_uri, open_existing
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
+from ecgexp.tracking.mlflow.rows import StoreRow, Which, experiment_names, read_rows
 
 T = TypeVar("T")
-
-_PAGE = 1000
 
 
 class UnknownExperimentError(DataError):
@@ -45,7 +43,7 @@ class StoredRun:
       metrics: name -> last value.
       tags: name -> text.
       parent_id: id of its parent run; None for a single run.
-      experiment: in MLflow; empty for a run that was found by its id or folder.
+      experiment: in MLflow; empty for a run of a folder.
     """
 
     run_id: str
@@ -104,6 +102,15 @@ class StoredRun:
         file = self.artifact(path)
         return "" if file is None else read_text(file, fix=self.fix).strip()
 
+    @cached_property
+    def result(self) -> ResultValues | dict[str, Any]:
+        """The content of `result.json`; empty where the run has none.
+
+        Raises:
+          DataError: the file is damaged.
+        """
+        return self.read_json("result.json", ResultValues) or {}
+
     @property
     def fix(self) -> str:
         """The remedy for a damaged file of the run, for messages."""
@@ -136,8 +143,11 @@ def find_run(name: str, *, uri: str | None = None, latest: Latest = "finished") 
     found = run_named(name, uri=uri, latest=latest)
     if not found.in_store and found.folder is not None:
         return _in_folder(found.folder)
-    client = open_existing(uri or default_uri())
-    return _in_store(client, client.get_run(found.key))
+    place = uri or default_uri()
+    stored = _in_store(place, read_rows(place, which=Which(run_id=found.key)))
+    if not stored:
+        raise DataError(f"{name} was deleted from {redact(place)}; name another run")
+    return stored[0]
 
 
 def is_folder(name: str) -> bool:
@@ -165,7 +175,8 @@ def children_of(parent: StoredRun, *, uri: str | None = None) -> list[StoredRun]
     # An id has no quote; that of a run without MLflow is a path, and a quote would end the string.
     if "'" in parent.run_id:
         return []
-    return search_runs(filter_string=f"tags.`{PARENT_TAG}` = '{parent.run_id}'", uri=uri)
+    place = uri or default_uri()
+    return _in_store(place, read_rows(place, which=Which(tag=(PARENT_TAG, parent.run_id))))
 
 
 def search_runs(
@@ -181,68 +192,36 @@ def search_runs(
     Raises:
       DataError: there is no such store or experiment, or the filter is invalid.
     """
-    from mlflow.exceptions import MlflowException
-
-    client = open_existing(uri or default_uri())
-    found = _all_pages(lambda token: client.search_experiments(max_results=_PAGE, page_token=token))
-    known = {one.name: one.experiment_id for one in found}
-    if experiment is not None and experiment not in known:
-        raise UnknownExperimentError(
-            f"there is no experiment {experiment}; use one of: {', '.join(sorted(known)) or 'none'}"
-        )
-    ids = [known[experiment]] if experiment is not None else list(known.values())
-    try:
-        names = {number: name for name, number in known.items()}
-        runs = _runs(client, ids, filter_string)
-        return [
-            replace(_in_store(client, run), experiment=names[run.info.experiment_id])
-            for run in runs
-        ]
-    except MlflowException as error:
-        raise DataError(
-            f"--filter {filter_string!r}: MLflow cannot parse it: {error.message}; use its search "
-            "language, e.g. 'metrics.`test/macro_f1` > 0.5'"
-        ) from error
+    place = uri or default_uri()
+    rows = read_rows(place, which=Which(experiment=experiment, filter_string=filter_string))
+    if not rows and experiment is not None:
+        known = experiment_names(place)
+        if experiment not in known:
+            raise UnknownExperimentError(
+                f"there is no experiment {experiment}; use one of: {', '.join(known) or 'none'}"
+            )
+    return _in_store(place, rows)
 
 
-def _runs(client: "MlflowClient", experiments: Sequence[str], filter_string: str) -> "list[Run]":
-    if not experiments:  # MLflow would search all
-        return []
-    return _all_pages(
-        lambda token: client.search_runs(
-            list(experiments),
-            filter_string,
-            order_by=["attributes.start_time ASC"],
-            max_results=_PAGE,
-            page_token=token,
-        )
-    )
+def _in_store(uri: str, rows: Sequence[StoreRow]) -> list[StoredRun]:
+    client = cache(lambda: open_existing(uri))  # only files on other machines need it
+    return [_of_row(row, StoreFiles(client, row.run_id, row.artifacts)) for row in rows]
 
 
-def _all_pages(ask: Callable[[str | None], Any]) -> list[Any]:
-    """Return everything that `ask(token)` lists, page by page."""
-    page = ask(None)
-    found = list(page)
-    while page.token:
-        page = ask(page.token)
-        found += page
-    return found
-
-
-def _in_store(client: "MlflowClient", run: "Run") -> StoredRun:
-    name = run.info.run_name or run.info.run_id
-    files = StoreFiles(client, run.info.run_id, run.info.artifact_uri or "")
-    return StoredRun(
-        run_id=run.info.run_id,
-        name=name,
-        status=run.info.status,
-        started=(run.info.start_time or 0) / 1000,
-        params=run.data.params,
-        metrics=RunMetrics(run.data.metrics, files, fix=_fix(name)),
-        tags=run.data.tags,
-        parent_id=run.data.tags.get(PARENT_TAG),
+def _of_row(row: StoreRow, files: KeptFiles) -> StoredRun:
+    run = StoredRun(
+        run_id=row.run_id,
+        name=row.name,
+        status=row.status,
+        started=row.started,
+        params=row.params,
+        metrics=RunMetrics(row.metrics, lambda: run.result),
+        tags=row.tags,
+        parent_id=row.tags.get(PARENT_TAG),
+        experiment=row.experiment,
         _files=files,
     )
+    return run
 
 
 def _in_folder(folder: Path) -> StoredRun:

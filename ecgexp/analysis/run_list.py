@@ -3,6 +3,7 @@
 A run that is in both is one entry. Neither TensorFlow nor, for a SQLite store, MLflow is imported.
 """
 
+import math
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -257,7 +258,11 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _of_metrics(metrics: Mapping[str, float | None]) -> dict[str, Any]:
-    known = {name: value for name, value in metrics.items() if value is not None}
+    known = {
+        name: value
+        for name, value in metrics.items()
+        if value is not None and not math.isnan(value)
+    }
     return {
         "scores": {
             split: scores

@@ -1,12 +1,9 @@
 """All metrics of a run in a store, of which the store itself has those of `headline` only."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-
-from ecgexp.storage.reading import read_json
-from ecgexp.tracking.kept_files import KeptFiles
-from ecgexp.tracking.local.result import ResultValues
+from typing import Any
 
 
 class RunMetrics(Mapping[str, float]):
@@ -16,15 +13,14 @@ class RunMetrics(Mapping[str, float]):
 
     Args:
       logged: name -> last value, in the store.
-      files: the files of the run.
-      fix: the remedy for a damaged file, for messages.
+      result: returns the content of `result.json`; empty where the run has none.
 
     Raises:
       DataError: `result.json` is damaged; raised by the first access that needs it.
     """
 
-    def __init__(self, logged: Mapping[str, float], files: KeptFiles, *, fix: str):
-        self._logged, self._files, self._fix = logged, files, fix
+    def __init__(self, logged: Mapping[str, float], result: Callable[[], Mapping[str, Any]]):
+        self._logged, self._result = logged, result
 
     def __getitem__(self, name: str) -> float:
         """Return the last value; NaN where it is undefined."""
@@ -40,10 +36,8 @@ class RunMetrics(Mapping[str, float]):
 
     @cached_property
     def _all(self) -> dict[str, float]:
-        file = self._files.find("result.json")
-        values = {} if file is None else read_json(file, ResultValues, fix=self._fix)
         found = {
             name: math.nan if value is None else value
-            for name, value in values.get("metrics", {}).items()
+            for name, value in self._result().get("metrics", {}).items()
         }
         return {**found, **self._logged}

@@ -11,7 +11,7 @@ from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.data.beats import patients_note
 from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.stored_tables import read_clients, read_counts
-from ecgexp.tracking.local.result import DataValues, PrivacyValues, ResultValues
+from ecgexp.tracking.local.result import DataValues, PrivacyValues
 
 PrivacyGuarantee = Literal["none", "simulation", "private"]
 
@@ -138,7 +138,7 @@ def read_row(run: StoredRun) -> Row:
     Raises:
       DataError: a file of the run is damaged.
     """
-    result = run.read_json("result.json", ResultValues) or {}
+    result = run.result
     data = result.get("data") or run.read_json("data.json", DataValues) or {}
     selection = result.get("selection") or {}
     by_patient, patients, classes = _by_patient(run)

@@ -1,6 +1,7 @@
 """Read the tables of a stored run: predictions of beats, and scores of clients."""
 
 import io
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,13 +61,19 @@ class StoredCounts:
     by_patient: np.ndarray
 
 
-def _open_parquet(data: bytes) -> "ParquetFile":
-    """Open a Parquet file of a run, with its checksums verified and bounds on its metadata."""
+def _open_parquet(data: bytes, *, as_codes: Sequence[str] = ()) -> "ParquetFile":
+    """Open a Parquet file of a run, with its checksums verified and bounds on its metadata.
+
+    Args:
+      data: The file.
+      as_codes: Columns to read as dictionaries, with an index for each row.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(
         pa.BufferReader(data),
+        read_dictionary=list(as_codes) or None,
         page_checksum_verification=True,
         thrift_string_size_limit=_MOST_THRIFT,
         thrift_container_size_limit=_MOST_THRIFT,
@@ -91,25 +98,20 @@ def read_counts(path: Path, *, fix: str) -> StoredCounts:
 
     columns = ["patient", "class", "predicted"]
     try:
-        file = _open_parquet(data)
+        file = _open_parquet(data, as_codes=columns)
         schema = file.schema_arrow
         _check_columns(schema, file.metadata.num_rows)
         class_names = _class_names(schema)
         table = file.read(columns=columns, use_threads=False)
         table.validate(full=True)
-        if any(column.null_count for column in table.columns):
-            raise ValueError("it has empty cells")
-        counted = table.group_by(columns, use_threads=False).aggregate([([], "count_all")])
-        found = {name: counted[name].to_pylist() for name in columns}
-        _check_classes({*found["class"], *found["predicted"]}, class_names)
-        patients = sorted(set(found["patient"]))
-        by_patient = np.zeros((len(patients), len(class_names), len(class_names)), np.int64)
-        places = {name: place for place, name in enumerate(class_names)}
-        owners = {name: place for place, name in enumerate(patients)}
-        for patient, true, predicted, count in zip(
-            *found.values(), counted["count_all"].to_pylist(), strict=True
-        ):
-            by_patient[owners[patient], places[true], places[predicted]] = count
+        owners, true, predicted = (_codes(table[name]) for name in columns)
+        _check_classes({*true[0], *predicted[0]}, class_names)
+        patients = sorted(set(owners[0]))
+        rows = _places(owners, patients)
+        for codes in (true, predicted):
+            rows = rows * len(class_names) + _places(codes, class_names)
+        shape = (len(patients), len(class_names), len(class_names))
+        by_patient = np.bincount(rows, minlength=math.prod(shape)).reshape(shape)
     except (pa.ArrowException, *_DAMAGED) as error:
         why = f"is not a table of predictions: {error_text(error)}"
         raise refusal(path, why, fix=fix) from error
@@ -164,6 +166,31 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
     )
 
 
+def _codes(column: Any) -> tuple[list[str], np.ndarray]:
+    """Return the values that occur in a column of texts, and the place of each row's among them."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries()
+    dictionary = column.chunk(0).dictionary if column.num_chunks else pa.array([], pa.string())
+    if column.null_count or dictionary.null_count:
+        raise ValueError("it has empty cells")
+    chunks = [chunk.indices.to_numpy() for chunk in column.chunks]
+    codes = np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
+    used = np.flatnonzero(np.bincount(codes, minlength=len(dictionary)))
+    new = np.zeros(len(dictionary), np.int64)
+    new[used] = np.arange(len(used))
+    names = dictionary.to_pylist()
+    return [names[code] for code in used], new[codes]
+
+
+def _places(codes: tuple[list[str], np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Return the place of each row's value in `names`."""
+    place = {name: number for number, name in enumerate(names)}
+    return np.asarray([place[name] for name in codes[0]], np.int64)[codes[1]]
+
+
 def _class_names(schema: Any) -> tuple[str, ...]:
     return tuple(
         name.removeprefix(_PROBABILITY) for name in schema.names if name.startswith(_PROBABILITY)
@@ -190,6 +217,8 @@ def _check_columns(schema: Any, num_rows: int) -> None:
         raise ValueError(f"it has {num_rows} rows, and at most {_MOST_ROWS} are read")
     for name in schema.names:
         kind = schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
         if name in _TEXTS:
             fits = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         elif name == _SAMPLE:

@@ -8,7 +8,9 @@ larger.
 """
 
 import contextlib
+import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -295,11 +297,13 @@ def _dominating(all_spent: Sequence[PrivacySpent]) -> "DpEvent | None":
 
 def _counted(all_spent: Sequence[PrivacySpent]) -> "dict[str, tuple[DpEvent, int]]":
     """Count equal events, e.g. of the seeds of one setting, which are composed at once."""
+    texts = [json.dumps(spent.event, sort_keys=True) for spent in all_spent]
+    one_of = dict(zip(texts, all_spent, strict=True))  # few of a store's thousands differ
     counts: dict[str, tuple[DpEvent, int]] = {}
-    for spent in all_spent:
-        event = stored_events.from_json(spent.event)
+    for text, number in Counter(texts).items():
+        event = stored_events.from_json(one_of[text].event)
         key = repr(event)
-        counts[key] = (event, counts.get(key, (event, 0))[1] + 1)
+        counts[key] = (event, counts.get(key, (event, 0))[1] + number)
     return counts
 
 

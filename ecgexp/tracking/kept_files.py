@@ -2,9 +2,10 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -43,19 +44,30 @@ class FolderFiles:
         file = self.folder / path
         if not file.exists():
             return None
-        if not resolved(file).is_relative_to(resolved(self.folder)):
+        if not resolved(file).is_relative_to(self._root):
             raise DataError(
                 f"{file} leads out of the run's folder; replace the link by the file itself if you "
                 "trust it"
             )
         return file
 
+    @cached_property
+    def _root(self) -> Path:
+        return resolved(self.folder)
+
 
 @dataclass(frozen=True)
 class StoreFiles:
-    """The files of a run in an MLflow store whose artifacts are at `location`."""
+    """The files of a run in an MLflow store whose artifacts are at `location`.
 
-    client: "MlflowClient"
+    Args:
+      client: returns the client of the store, which is needed only for files of the model, and for
+        files that are not on this machine.
+      run_id: id of the run.
+      location: address of its artifacts.
+    """
+
+    client: "Callable[[], MlflowClient]"
     run_id: str
     location: str
 
@@ -63,26 +75,31 @@ class StoreFiles:
         """See `KeptFiles.find`."""
         if path.partition("/")[0] == _MODEL:
             return self._find_in_model(path)
-        kept = _on_this_machine(self.location)
-        if kept is not None:
-            return FolderFiles(kept).find(path)
+        if self._here is not None:
+            return self._here.find(path)
         folder = path.rpartition("/")[0]
         if path not in (
-            item.path for item in self.client.list_artifacts(self.run_id, folder or None)
+            item.path for item in self.client().list_artifacts(self.run_id, folder or None)
         ):
             return None
-        return Path(self.client.download_artifacts(self.run_id, path, _room_for(self.run_id)))
+        return Path(self.client().download_artifacts(self.run_id, path, _room_for(self.run_id)))
+
+    @cached_property
+    def _here(self) -> FolderFiles | None:
+        kept = _on_this_machine(self.location)
+        return None if kept is None else FolderFiles(kept)
 
     def _find_in_model(self, path: str) -> Path | None:
         """Find a file of the model, which MLflow stores apart from the artifacts of the run."""
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        outputs = self.client.get_run(self.run_id).outputs
+        client = self.client()
+        outputs = client.get_run(self.run_id).outputs
         if outputs is None or not outputs.model_outputs:
             return None
         try:
-            logged = self.client.get_logged_model(outputs.model_outputs[-1].model_id)
+            logged = client.get_logged_model(outputs.model_outputs[-1].model_id)
             folder = _on_this_machine(f"{logged.artifact_location}/artifacts")
             if folder is None:
                 uri, room = (
@@ -91,7 +108,7 @@ class StoreFiles:
                 )
                 folder = Path(
                     download_artifacts(
-                        artifact_uri=uri, dst_path=room, tracking_uri=self.client.tracking_uri
+                        artifact_uri=uri, dst_path=room, tracking_uri=client.tracking_uri
                     )
                 ).parent
         except (MlflowException, OSError):  # it was deleted

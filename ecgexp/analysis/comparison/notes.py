@@ -9,7 +9,6 @@ from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.pairs import Pairs
 from ecgexp.settings.renamed import VERSION
-from ecgexp.tracking.local.result import ResultValues
 
 _ENOUGH_PATIENTS = 20
 
@@ -72,9 +71,7 @@ def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None)
 
 def _classes(run: StoredRun) -> list[str]:
     """Return the class names that the result of a run stores."""
-    return list(
-        ((run.read_json("result.json", ResultValues) or {}).get("data") or {}).get("classes") or ()
-    )
+    return list((run.result.get("data") or {}).get("classes") or ())
 
 
 def notes(
@@ -124,7 +121,7 @@ def notes(
 
 def _own_notes(run: StoredRun) -> list[str]:
     """Return the notes that the run itself stored about its scores."""
-    stored = (run.read_json("result.json", ResultValues) or {}).get("notes") or {}
+    stored = run.result.get("notes") or {}
     return [f"{about}: {text}" for about, texts in stored.items() for text in texts]
 
 

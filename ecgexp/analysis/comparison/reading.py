@@ -8,7 +8,7 @@ from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.evaluation import stored_tables
 from ecgexp.evaluation.pairs import Predictions
 from ecgexp.settings.declaration import DataError
-from ecgexp.tracking.local.result import PrivacyValues, ResultValues
+from ecgexp.tracking.local.result import PrivacyValues
 from ecgexp.tracking.params import has_effect
 
 # Settings of values that are computed in addition to the result.
@@ -47,8 +47,7 @@ def read_guarantee(run: StoredRun) -> PrivacyGuarantee:
     epsilon = run.metrics.get("privacy/epsilon", math.nan)
     if not math.isfinite(epsilon):
         return PrivacyGuarantee()
-    result = run.read_json("result.json", ResultValues) or {}
-    stated = result.get("privacy") or run.read_json("privacy.json", PrivacyValues) or {}
+    stated = run.result.get("privacy") or run.read_json("privacy.json", PrivacyValues) or {}
     rows = {name: int(stated.get(name) or 1) for name in ("rows_per_unit", "overlapping_rows")}
     return PrivacyGuarantee(
         epsilon=epsilon,

@@ -19,7 +19,7 @@ from ecgexp.analysis.spread import Spread, spread
 from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
 
 SCORES = {"macro_f1": "macro F1", "accuracy": "accuracy"}
-MOST_LINES = 6
+MOST_CURVES, MOST_LINES = 12, 6
 
 # Shape and color together, so that a gray print is legible; the dark edge makes pale markers
 # visible.
@@ -55,6 +55,29 @@ def curves(configurations: Sequence[Configuration]) -> list[Curve]:
         Curve(label=_curve_label(part[0], label), configurations=part)
         for part, label in zip(parts, labels, strict=True)
     ]
+
+
+def best_curves(configurations: Sequence[Configuration], score: str, *, split: str) -> list[Curve]:
+    """Return the curves to draw: of many, the `MOST_CURVES` with the highest scores.
+
+    Args:
+      configurations: with and without noise.
+      score: a key of `SCORES`.
+      split: `test` or `validation`.
+    """
+    every = curves(configurations)
+    ranked = sorted(
+        range(len(every)),
+        key=lambda place: -max(
+            (
+                found.mean
+                for one in every[place].configurations
+                if (found := one.score(split, score)).is_defined
+            ),
+            default=-math.inf,
+        ),
+    )
+    return [every[place] for place in sorted(ranked[:MOST_CURVES])]
 
 
 def baselines(configurations: Sequence[Configuration]) -> list[Configuration]:
@@ -104,7 +127,7 @@ def curve_figure(
     figure = panel(3.8, _AXES_HEIGHT, synthetic=synthetic)
     axes = figure.add_subplot()
     axes.set_xscale("log")
-    for place, curve in enumerate(curves(configurations)):
+    for place, curve in enumerate(best_curves(configurations, score, split=split)):
         _draw_curve(axes, curve, score, split, *_MARKS[place % len(_MARKS)])
     for place, one in enumerate(baselines(configurations)[:MOST_LINES]):
         found = one.score(split, score)

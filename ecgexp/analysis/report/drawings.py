@@ -44,10 +44,11 @@ def is_synthetic(databases: Sequence[str]) -> bool:
 
 def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[Drawing]:
     """Return macro F1 and accuracy against ε; empty if no configuration has a finite ε."""
-    drawn = curves.curves(configurations)
+    every = curves.curves(configurations)
     databases = _databases(configurations)
     drawings = []
-    for score, name in curves.SCORES.items() if drawn else ():
+    for score, name in curves.SCORES.items() if every else ():
+        drawn = curves.best_curves(configurations, score, split=split)
         figure = curves.curve_figure(
             configurations,
             score,
@@ -78,12 +79,21 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
                     title=f"ε against {split} {name}",
                     description="; ".join([*points, *lines]),
                 ),
-                caption=" ".join(score_tables.average_notes(configurations, split))
-                if score in AVERAGES
-                else "",
+                caption=" ".join(
+                    _curve_notes(configurations, split, score, len(drawn), len(every))
+                ),
             )
         )
     return drawings
+
+
+def _curve_notes(
+    configurations: Sequence[Configuration], split: str, score: str, drawn: int, every: int
+) -> list[str]:
+    notes = score_tables.average_notes(configurations, split) if score in AVERAGES else []
+    if drawn < every:
+        notes = [*notes, f"The {drawn} of {every} curves that reach the highest scores."]
+    return notes
 
 
 def class_drawings(configurations: Sequence[Configuration], split: str) -> list[Drawing]:

@@ -12,7 +12,6 @@ from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import resolved
 from ecgexp.storage.reading import MissingFileError
 from ecgexp.sweeps.invocation import read_pointer
-from ecgexp.tracking.local.result import ResultValues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,9 +286,7 @@ def _sweep(parent: StoredRun | None) -> dict[str, str]:
 def _reason(run: StoredRun) -> str:
     if run.status == "RUNNING":
         return "the run has not ended"
-    stored = run.tags.get("status.reason") or (
-        run.read_json("result.json", ResultValues) or {}
-    ).get("reason")
+    stored = run.tags.get("status.reason") or run.result.get("reason")
     return stored or "no reason was stored"
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from ecgexp.analysis.run_rows import PrivacyGuarantee, Row
@@ -52,7 +52,7 @@ class Configuration:
         """ε of its runs; see `Row.epsilon`."""
         return spread(row.epsilon for row in self.rows)
 
-    @property
+    @cached_property
     def params(self) -> Mapping[str, str]:
         """The parameters that its runs share."""
         return relevant(self.rows[0].params)
@@ -139,9 +139,12 @@ def relevant(params: Mapping[str, str]) -> dict[str, str]:
 
     The seed and settings that do not affect a result, such as paths, are left out.
     """
-    return {
-        name: value for name, value in params.items() if has_effect(name) and name not in _IGNORED
-    }
+    return {name: value for name, value in params.items() if _is_relevant(name)}
+
+
+@cache
+def _is_relevant(name: str) -> bool:
+    return has_effect(name) and name not in _IGNORED
 
 
 def set_up(configuration: Configuration) -> frozenset[tuple[str, str]]:

@@ -17,7 +17,7 @@ from ecgexp.analysis.results_page.record import (
 )
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.tracking.local.result import PrivacyValues, ResultValues
+from ecgexp.tracking.local.result import PrivacyValues
 from ecgexp.tracking.params import has_effect, loggable, parameters
 
 # Final metrics that are published. `validation/…` selected the model; `privacy/…` is in `Privacy`.
@@ -45,8 +45,8 @@ def published_result(run: StoredRun) -> PublishedResult:
         settings are not those of an experiment in `conf/experiment`, its noise was seeded, or a
         file of it is damaged.
     """
-    result = run.read_json("result.json", ResultValues)
-    if result is None or not any(name.startswith("test/") for name in run.metrics):
+    result = run.result
+    if not result or not any(name.startswith("test/") for name in run.metrics):
         raise DataError(
             f"run {run.name}: it was not evaluated on test beats; use a run that has ended with "
             "evaluate_on=[test] or evaluate_on=[validation,test]"

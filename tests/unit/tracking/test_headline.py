@@ -1,7 +1,5 @@
 """The metrics that MLflow gets of a run: few, whatever the run logs, and validation first."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,6 @@ from ecgexp.evaluation.clients import spread
 from ecgexp.evaluation.evaluator import evaluate
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking import JsonlTracker, MirroredTracker
-from ecgexp.tracking.kept_files import FolderFiles
 from ecgexp.tracking.mlflow.headline import HEADLINE, MOST, headline
 
 
@@ -69,19 +66,20 @@ def test_headline_of_a_sweep_keeps_its_own_metrics():
     }
 
 
-def test_metrics_beyond_the_store_are_read_from_the_result(tmp_path):
+def test_metrics_beyond_the_store_are_read_from_the_result():
     metrics = {"test/macro_f1": 0.5, "test/f1/V": 0.25, "test/jk_index": None}
-    (tmp_path / "result.json").write_text(json.dumps({"status": "FINISHED", "metrics": metrics}))
-    found = RunMetrics({"test/macro_f1": 0.5, "curve/x": 1.0}, FolderFiles(tmp_path), fix="")
+    found = RunMetrics({"test/macro_f1": 0.5, "curve/x": 1.0}, lambda: {"metrics": metrics})
     assert found["test/f1/V"] == 0.25
     assert np.isnan(found["test/jk_index"])
     assert set(found) == {*metrics, "curve/x"}
     assert "test/f1/S" not in found
 
 
-def test_metrics_of_the_store_are_read_without_the_result(tmp_path):
-    (tmp_path / "result.json").write_text("{")
-    found = RunMetrics({"test/macro_f1": 0.5}, FolderFiles(tmp_path), fix="restore it")
+def test_metrics_of_the_store_are_read_without_the_result():
+    def damaged():
+        raise DataError("restore it")
+
+    found = RunMetrics({"test/macro_f1": 0.5}, damaged)
     assert found["test/macro_f1"] == 0.5
     with pytest.raises(DataError, match="restore it"):
         found.get("test/f1/V")

@@ -3,11 +3,11 @@
 import json
 import math
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from ecgexp.analysis import find_runs
 from ecgexp.analysis.find_runs import PARENT_TAG, StoredRun, children_of, find_run, search_runs
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking import JsonlTracker, kept_files
@@ -359,26 +359,6 @@ def test_a_filter_that_mlflow_does_not_understand_is_one_line(mlflow_store, word
     assert "\n" not in str(refused.value)
 
 
-def test_more_than_one_page_of_runs_is_read(experiment, monkeypatch):
-    store, name = experiment
-    ids = [
-        store.client.create_run(store.experiment_id, start_time=1000 + i).info.run_id
-        for i in range(7)
-    ]
-    for size in (1, 2, 3, 7, 8):
-        monkeypatch.setattr(find_runs, "_PAGE", size)
-        assert [run.run_id for run in search_runs(experiment=name, uri=store.uri)] == ids
-
-
-def test_more_than_one_page_of_experiments_is_known(experiment, monkeypatch):
-    store, name = experiment
-    start(store, "far")
-    for i in range(3):
-        store.client.create_experiment(f"{name} {i}")  # newer ones stand on earlier pages
-    monkeypatch.setattr(find_runs, "_PAGE", 2)
-    assert [run.name for run in search_runs(experiment=name, uri=store.uri)] == ["far"]
-
-
 def test_children_are_those_of_one_parent_oldest_first(experiment):
     store, _ = experiment
     parent, other = start(store, "parent"), start(store, "other")
@@ -398,10 +378,15 @@ def test_a_folders_name_is_no_filter(mlflow_store, full_run, tmp_path, name):
     assert children_of(find_run(str(tmp_path / name)), uri=mlflow_store.uri) == []
 
 
-def test_a_run_whose_start_nobody_knows_is_read(mlflow_store, full_run):
-    run = mlflow_store.client.get_run(full_run)
-    run.info._start_time = None
-    assert find_runs._in_store(mlflow_store.client, run).started == 0.0
+def test_a_run_whose_start_nobody_knows_is_read(mlflow_store, tmp_path):
+    run_id = start(mlflow_store).run_id
+    copy = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(mlflow_store.uri.removeprefix("sqlite:///"))) as store:
+        with closing(sqlite3.connect(copy)) as other:
+            store.backup(other)
+            other.execute("UPDATE runs SET start_time = NULL WHERE run_uuid = ?", (run_id,))
+            other.commit()
+    assert find_run(run_id, uri=f"sqlite:///{copy}").started == 0.0
 
 
 def test_the_model_of_a_run_is_found_beside_its_artifacts(mlflow_store, tmp_path, monkeypatch):

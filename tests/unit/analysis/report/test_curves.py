@@ -55,6 +55,24 @@ def test_baseline_is_drawn_if_data_split_and_model_agree(group):
     ]
 
 
+def test_of_many_curves_the_best_are_drawn(group):
+    made = group(
+        *(
+            (
+                {**private(1.0), "trainer.learning_rate": rate},
+                {"privacy": guarantee(3.0), "metrics": {"test/macro_f1": score}},
+            )
+            for rate, score in enumerate((0.9, 0.1, *[0.5] * (curves.MOST_CURVES - 1)), start=1)
+        )
+    )
+    assert len(curves.curves(made)) == curves.MOST_CURVES + 1
+    drawn = curves.best_curves(made, "macro_f1", split="test")
+    assert len(drawn) == curves.MOST_CURVES
+    rates = [curve.configurations[0].params["trainer.learning_rate"] for curve in drawn]
+    assert "1" in rates
+    assert "2" not in rates
+
+
 def test_simulation_is_named_without_guarantee(group):
     made = group((private(1.0), {"privacy": guarantee(3.0, simulation=True)}))
     assert [curve.label for curve in curves.curves(made)] == [
