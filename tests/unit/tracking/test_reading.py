@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -379,13 +380,11 @@ def test_a_folders_name_is_no_filter(mlflow_store, full_run, tmp_path, name):
 
 
 def test_a_run_whose_start_nobody_knows_is_read(mlflow_store, tmp_path):
-    run_id = start(mlflow_store).run_id
-    copy = tmp_path / "mlflow.db"
-    with closing(sqlite3.connect(mlflow_store.uri.removeprefix("sqlite:///"))) as store:
-        with closing(sqlite3.connect(copy)) as other:
-            store.backup(other)
-            other.execute("UPDATE runs SET start_time = NULL WHERE run_uuid = ?", (run_id,))
-            other.commit()
+    run_id, copy = start(mlflow_store).run_id, tmp_path / "mlflow.db"
+    shutil.copy(mlflow_store.uri.removeprefix("sqlite:///"), copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("UPDATE runs SET start_time = NULL WHERE run_uuid = ?", (run_id,))
+        connection.commit()
     assert find_run(run_id, uri=f"sqlite:///{copy}").started == 0.0
 
 
