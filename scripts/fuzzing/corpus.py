@@ -76,6 +76,7 @@ def make_cases() -> tuple[Case, ...]:
         folder = Path(place)
         cases = [_synthetic(folder / "synthetic"), _kaggle(folder / "kaggle")]
         cases += [_tiny(folder / fmt, fmt) for fmt in ("212", "16", "24", "32", "80")]
+        cases += [_converted(folder / fmt, fmt) for fmt in ("8", "61", "310", "16x2")]
         cases += [
             _with_patient(folder / "patient"),
             replace(_tiny(folder / "alone", "212"), name="alone", layout=None),
@@ -143,17 +144,17 @@ _SYMBOLS = {"a": "+NVNAN", "b": "+LL/L"}
 
 def _digital(record_id: str, fmt: str) -> np.ndarray:
     """Returns (720, 2) integers within the range of the format, with a peak at every beat."""
-    middle, height = (0, 90) if fmt == "80" else (1024, 300)
+    middle, height = (0, 90) if fmt in ("80", "converted") else (1024, 300)
     digital = middle + np.random.default_rng(len(fmt)).integers(-30, 30, (720, 2))
     digital[list(_SAMPLES[record_id])] += height // 2
     return digital
 
 
-def _write_tiny(folder: Path, fmt: str, comments: list[str]) -> None:
+def _write_tiny(folder: Path, fmt: str, comments: list[str], *, is_small: bool = False) -> None:
     folder.mkdir(parents=True)
     for record_id, samples in _SAMPLES.items():
-        digital = _digital(record_id, fmt)
-        baseline = 0 if fmt == "80" else 1024
+        digital = _digital(record_id, "converted" if is_small else fmt)
+        baseline = 0 if fmt == "80" or is_small else 1024
         wfdb.wrsamp(
             record_id,
             fs=360,
@@ -182,6 +183,33 @@ def _write_tiny(folder: Path, fmt: str, comments: list[str]) -> None:
 def _tiny(folder: Path, fmt: str) -> Case:
     _write_tiny(folder, fmt, ["a comment", "another"])
     return _case(folder, f"format {fmt}", "a", "b", _TINY)
+
+
+def _converted(folder: Path, fmt: str) -> Case:
+    """Rewrites the files of format 16 in a format that wfdb does not write."""
+    _write_tiny(folder, "16", ["a comment"], is_small=True)
+    for record_id in _SAMPLES:
+        header, path = folder / f"{record_id}.hea", folder / f"{record_id}.dat"
+        values = np.fromfile(path, "<i2").astype(np.int64)
+        text = header.read_text(encoding="ascii").replace(".dat 16 ", f".dat {fmt} ")
+        if fmt == "16x2":
+            text = text.replace(" 360 720", " 180 360").replace(".dat 16x2 ", ".dat 16x2:3 ", 1)
+            values = values.reshape(-1, 2, 2).transpose(0, 2, 1)
+        path.write_bytes(_packed(fmt, values))
+        header.write_text(text, encoding="ascii")
+    case = replace(_TINY, fs_hz=180.0, num_samples=360) if fmt == "16x2" else _TINY
+    return _case(folder, f"format {fmt}", "a", "b", case)
+
+
+def _packed(fmt: str, values: np.ndarray) -> bytes:
+    if fmt == "8":  # the difference to the sample of the same signal in the frame before
+        frames = values.reshape(-1, 2)
+        return np.diff(frames, axis=0, prepend=frames[:1]).astype("i1").tobytes()
+    if fmt == "310":
+        first, second, third = (values & 1023).reshape(-1, 3).T
+        words = [first << 1 | (third & 31) << 11, second << 1 | third >> 5 << 11]
+        return np.stack(words, axis=1).astype("<u2").tobytes()
+    return values.astype(">i2" if fmt == "61" else "<i2").tobytes()
 
 
 def _with_patient(folder: Path) -> Case:

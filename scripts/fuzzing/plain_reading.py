@@ -6,6 +6,8 @@ reader that returns wrong beats from files that hold other beats, which no reade
 annotations, gains and names of leads have no checksum.
 """
 
+import bisect
+import itertools
 import math
 import re
 import struct
@@ -102,35 +104,41 @@ def _read_wfdb(
     length = _whole(words[3]) if len(words) > 3 else None
     _need(count == len(lines) - 1 and count > 0 and length != 0 and 0 < fs_hz < math.inf)
     _need(alone or fs_hz == database.fs_hz)
-    rows = [line.split(maxsplit=8) for line in lines[1:]]
-    _need(all(len(fields) == 9 for fields in rows))
+    rows = [_row(re.split("[ \t]+", line, maxsplit=8)) for line in lines[1:]]
+    names = _names([row.name for row in rows])
     signals: dict[int, list[float]] = {}
-    names = [fields[8].strip() for fields in rows]
-    for name in {fields[0] for fields in rows}:
-        channels = [number for number, fields in enumerate(rows) if fields[0] == name]
-        fmt, _, offset = rows[channels[0]][1].partition("+")
-        _need(len({rows[number][1] for number in channels}) == 1)
-        content = files[name][_whole(offset or "0") :]
-        if length is None:
-            length = len(content) * 8 // BITS[fmt] // len(channels)
-        flat, invalid = _decode(content, fmt, length * len(channels))
+    for name in dict.fromkeys(row.file for row in rows):
+        channels = [number for number, row in enumerate(rows) if row.file == name]
+        fmt, offset = rows[channels[0]].fmt, rows[channels[0]].offset
+        _need({(rows[number].fmt, rows[number].offset) for number in channels} == {(fmt, offset)})
+        content = files[name][offset:]  # type: ignore[index]
+        widths = [rows[number].per_frame for number in channels]
+        length, flat, surplus = _frames(content, fmt, length, sum(widths))
         for position, number in enumerate(channels):
-            digital, fields = flat[position :: len(channels)], rows[number]
-            _need(digital[0] == int(fields[5]) and (sum(digital) - int(fields[6])) % 65536 == 0)
-            scale = _scale(fields, None if alone else database.adc_gain)
-            if scale is None or invalid in digital or names.count(names[number]) > 1:
-                continue
-            gain, baseline, unit = scale
-            lead = [(value - baseline) / gain * unit for value in digital]
-            if all(abs(value) < HIGHEST_MV for value in lead):
+            row, begin = rows[number], sum(widths[:position])
+            digital = [
+                value
+                for at in range(0, len(flat), sum(widths))
+                for value in flat[at + begin : at + begin + row.per_frame]
+            ]
+            if fmt == "8":
+                digital = list(itertools.accumulate(digital, initial=row.first or row.zero))[1:]
+            agrees = row.checksum is not None and (sum(digital) - row.checksum) % 65536 == 0
+            _need(agrees or row.checksum is None and not surplus)
+            _need(agrees or row.first in (None, digital[0]))
+            lead = _millivolts(row, digital, None if alone else database.adc_gain)
+            if lead is not None:
                 signals[number] = lead
     _need(signals)
+    rate = math.gcd(*(rows[number].per_frame for number in signals))
+    for number in signals:
+        signals[number] = _averaged(signals[number], rows[number].per_frame // rate)
     beats = [
-        (sample, SYMBOLS[code])
-        for sample, code in _annotations(files[f"{record_id}.atr"], fs_hz)
-        if code in SYMBOLS
+        (sample, symbol)
+        for sample, symbol in _annotations(files[f"{record_id}.atr"], fs_hz)
+        if symbol in BEATS and 0 <= sample < length
     ]
-    beats = [beat for beat in beats if beat[1] in BEATS and 0 <= beat[0] < length]
+    beats = [beat for number, beat in enumerate(beats) if beat[0] not in _times(beats[:number])]
     patient = record_id if alone else _patient(record_id, comments, database)
     usable = sorted(signals)
     return _checked(
@@ -142,47 +150,150 @@ def _read_wfdb(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """The line of one signal."""
+
+    file: str
+    fmt: str
+    per_frame: int
+    skew: int
+    offset: int
+    gain: float
+    baseline: int
+    unit: str
+    zero: int
+    first: int | None
+    checksum: int | None
+    name: str
+
+
+def _row(words: list[str]) -> _Row:
+    packing = re.fullmatch(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", words[1], re.ASCII)
+    _need(packing)
+    value, _, unit = (words[2] if len(words) > 2 else "").partition("/")
+    gain, bracket, baseline = value.partition("(")
+    _need(not bracket or baseline.endswith(")"))
+    _need(math.isfinite(float(gain or 0)))  # negative: an inverted lead
+    zero = int(words[4]) if len(words) > 4 else 0
+    return _Row(
+        file=words[0],
+        fmt=packing[1],
+        per_frame=int(packing[2] or 1),
+        skew=int(packing[3] or 0),
+        offset=int(packing[4] or 0),
+        gain=float(gain or 0),
+        baseline=int(baseline[:-1]) if bracket else zero,
+        unit=(unit or "mV").lower(),
+        zero=zero,
+        first=int(words[5]) if len(words) > 5 else None,
+        checksum=int(words[6]) if len(words) > 6 else None,
+        name=words[8] if len(words) > 8 else "",
+    )
+
+
+def _names(described: list[str]) -> list[str]:
+    """Returns a name for each signal; those that occur twice get a number."""
+    described = [name or f"signal {number}" for number, name in enumerate(described)]
+    names = []
+    for number, name in enumerate(described):
+        if described.count(name) > 1:
+            name = f"{name}-{described[: number + 1].count(name)}"
+            while name in described:
+                name += "'"
+        names.append(name)
+    return names
+
+
+def _frames(
+    content: bytes, fmt: str, length: int | None, per_frame: int
+) -> tuple[int, list[int], bool]:
+    """Returns the length in frames, the samples in file order, and whether there are more bytes."""
+    if length is None:
+        length = len(content) * 8 // BITS[fmt] // per_frame
+    flat, surplus = _decode(content, fmt, length * per_frame)
+    return length, flat, surplus
+
+
+def _millivolts(row: _Row, digital: list[int], default_gain: float | None) -> list[float] | None:
+    """Returns a lead with straight lines in gaps; None if it cannot be used."""
+    per_mv = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}.get(row.unit)
+    gain = row.gain or default_gain or 200.0
+    if per_mv is None:
+        return None
+    invalid = None if row.fmt == "8" else -(2 ** (BITS[row.fmt] - 1))
+    lead: list[float | None] = [
+        None if value == invalid else (value - row.baseline) / gain * per_mv for value in digital
+    ]
+    shift = row.skew * row.per_frame
+    lead = [*lead[shift:], *[None] * min(shift, len(lead))]
+    known = [at for at, value in enumerate(lead) if value is not None]
+    if not known:
+        return None
+    filled: list[float] = []
+    for at, value in enumerate(lead):
+        if value is None:
+            after = bisect.bisect(known, at)
+            left, right = known[max(after - 1, 0)], known[min(after, len(known) - 1)]
+            part = (at - left) / (right - left) if right > left and at > left else 0.0
+            value = lead[left] + (lead[right] - lead[left]) * part  # type: ignore[operator]
+        filled.append(value)
+    return filled if all(abs(value) < HIGHEST_MV for value in filled) else None
+
+
+def _averaged(lead: list[float], factor: int) -> list[float]:
+    return [sum(lead[at : at + factor]) / factor for at in range(0, len(lead), factor)]
+
+
+def _times(beats: list[tuple[int, str]]) -> set[int]:
+    return {sample for sample, _ in beats}
+
+
 def _header_lines(content: object) -> tuple[list[str], list[str]]:
     lines, comments = [], []
-    for raw in bytes(content).replace(b"\r\n", b"\n").split(b"\n"):  # type: ignore[call-overload]
+    content = bytes(content).removeprefix(b"\xef\xbb\xbf")  # type: ignore[call-overload]
+    for raw in content.replace(b"\r\n", b"\n").split(b"\n"):
         line = raw.strip(b" \t")
+        _need(not any(byte < 32 and byte != 9 or byte == 127 for byte in line))
         if line.startswith(b"#"):
-            _need(not any(byte < 32 and byte != 9 or byte == 127 for byte in line))
             comments.append(line.decode("ascii", "ignore"))
         elif line:
-            _need(all(32 <= byte < 127 or byte == 9 for byte in line))
-            lines.append(line.decode("ascii"))
+            try:
+                lines.append(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                lines.append(line.decode("latin-1"))
     return lines, comments
 
 
-def _scale(fields: list[str], default_gain: float | None) -> tuple[float, int, float] | None:
-    """Returns gain, baseline and millivolts per unit; None for another unit or without a gain."""
-    value, _, unit = fields[2].partition("/")
-    gain, bracket, baseline = value.partition("(")
-    _need(not bracket or baseline.endswith(")"))
-    zero = int(fields[4]) if not bracket else int(baseline[:-1])
-    number = float(gain) or default_gain
-    _need(math.isfinite(float(gain)))  # negative: an inverted lead
-    per_mv = {"": 1.0, "mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}.get(unit.lower())
-    return None if number is None or per_mv is None else (number, zero, per_mv)
+BITS = {"212": 12, "16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16, "8": 8}
+BITS |= {"310": 10, "311": 10}
 
 
-BITS = {"212": 12, "16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16}
-
-
-def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], int]:
-    """Returns the samples, and the value that marks a missing sample."""
-    if fmt == "212":
-        pairs, whole = math.ceil(count / 2), math.ceil(count * 1.5)
-        _need(len(content) in (whole, 3 * pairs))
-        content = content + b"\0" * (3 * pairs - len(content))
+def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], bool]:
+    """Returns the samples (differences in format 8), and whether there are more bytes."""
+    if fmt in ("212", "310", "311"):
+        in_block, size = (2, 3) if fmt == "212" else (3, 4)
+        whole = math.ceil(count / in_block) * size
+        needed = {("212", 1): 1, ("310", 1): 2, ("311", 1): 2, ("311", 2): 1}
+        least = whole - needed.get((fmt, count % in_block), 0)
+        _need(len(content) >= least)
+        surplus = len(content) not in (least, whole)
+        content = content[:whole] + b"\0" * (whole - len(content))
         values = []
-        for first, middle, last in struct.iter_unpack("3B", content):
-            values += [first | (middle & 15) << 8, last | (middle >> 4) << 8]
-        values = values[:count]
-        values = [value - 4096 if value > 2047 else value for value in values]
+        for at in range(0, whole, size):
+            block = int.from_bytes(content[at : at + size], "little")
+            if fmt == "212":
+                values += [block & 0xFFF, (block >> 12 & 15) << 8 | block >> 16]
+            elif fmt == "310":
+                third = block >> 11 & 31 | (block >> 27 & 31) << 5
+                values += [block >> 1 & 1023, block >> 17 & 1023, third]
+            else:
+                values += [block & 1023, block >> 10 & 1023, block >> 20 & 1023]
+        half = 2 ** (BITS[fmt] - 1)
+        values = [value - 2 * half if value >= half else value for value in values[:count]]
     else:
         size, signed, order, shift = {
+            "8": (1, True, "little", 0),
             "16": (2, True, "little", 0),
             "24": (3, True, "little", 0),
             "32": (4, True, "little", 0),
@@ -190,17 +301,19 @@ def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], int]:
             "80": (1, False, "little", 128),
             "160": (2, False, "little", 32768),
         }[fmt]
-        _need(len(content) == count * size)
+        _need(len(content) >= count * size)
+        surplus = len(content) > count * size
         values = [
             int.from_bytes(content[at : at + size], order, signed=signed) - shift
-            for at in range(0, len(content), size)
+            for at in range(0, count * size, size)
         ]
-    return values, -(2 ** (BITS[fmt] - 1))
+    return values, surplus
 
 
-def _annotations(content: object, fs_hz: float) -> list[tuple[int, int]]:
+def _annotations(content: object, fs_hz: float) -> list[tuple[int, str]]:
+    """Returns sample and symbol of all annotations in time order."""
     words = [word for (word,) in struct.iter_unpack("<H", content)]  # type: ignore[arg-type]
-    found: list[tuple[int, int]] = []
+    found: list[list] = []  # time, code, note
     at, time = 0, 0
     _need(0 in words)
     while words[at]:
@@ -228,23 +341,30 @@ def _annotations(content: object, fs_hz: float) -> list[tuple[int, int]]:
                 :value
             ]
             _need(at + 1 + padded < len(words))
-            _check_note(note.decode("latin-1"), found[-1], fs_hz)
+            found[-1][2] += note.rstrip(b"\0").decode("latin-1")
             at += 1 + padded
         else:
             _need(code in SYMBOLS or 42 <= code < 50)
             time += value
-            _need(time >= (found[-1][0] if found else 0))
-            found.append((time, code))
+            found.append([time, code, ""])
             at += 1
     _need(not any(words[at:]))
-    return found
-
-
-def _check_note(note: str, annotation: tuple[int, int], fs_hz: float) -> None:
-    """Reads a note `## …` about the whole file; only that with the frequency is accepted."""
-    if note.startswith("## "):
-        _need(annotation == (0, 22) and note.startswith("## time resolution:"))
-        _need(math.isclose(float(note.partition(":")[2]), fs_hz, rel_tol=1e-6))
+    names = SYMBOLS | {code: f"[{code}]" for code in range(42, 50)}
+    hz = fs_hz
+    while found and found[0][:2] == [0, 22] and found[0][2].startswith("## "):
+        note = found.pop(0)[2]
+        if note.startswith("## time resolution"):
+            hz = float(note.removeprefix("## time resolution: "))
+            _need(hz > 0)
+        elif note == "## annotation type definitions":
+            while (definition := found.pop(0))[2] != "## end of definitions":
+                _need(definition[:2] == [0, 22])
+                code, symbol = definition[2].split()[:2]
+                _need(0 < int(code) < 50)
+                names[int(code)] = symbol
+    times = [time if hz == fs_hz else math.floor(time * (fs_hz / hz) + 0.5) for time, *_ in found]
+    symbols = [names[code] for _, code, _ in found]
+    return sorted(zip(times, symbols, strict=True), key=lambda each: each[0])
 
 
 def _patient(record_id: str, comments: list[str], database: Database) -> str:
@@ -259,7 +379,7 @@ def read_kaggle(files: Mapping[str, object], record_id: str, database: Database)
     """Reads a CSV file and its annotations; returns None if they are not clearly valid."""
     try:
         return _read_kaggle(files, record_id, database)
-    except (_NotPlain, ValueError, IndexError, KeyError, TypeError):
+    except (_NotPlain, ValueError, IndexError, KeyError, OverflowError, TypeError):
         return None
 
 
@@ -279,7 +399,7 @@ def _read_kaggle(files: Mapping[str, object], record_id: str, database: Database
     signals = [
         [(value - database.adc_zero) / database.adc_gain for value in column] for column in columns
     ]
-    beats, last = [], 0
+    beats: list[tuple[int, str]] = []
     first, *rest = _text_lines(files[f"{record_id}annotations.txt"])
     _need(not re.search(r"\d", first))
     for line in rest:
@@ -294,10 +414,11 @@ def _read_kaggle(files: Mapping[str, object], record_id: str, database: Database
         elapsed = sum(
             60 ** (i + 1) * _whole(part) for i, part in enumerate(reversed(minutes.split(":")))
         ) + float(seconds)
-        _need(abs(elapsed - sample / database.fs_hz) < 0.002 and last <= sample)
-        last = sample
+        _need(abs(elapsed - sample / database.fs_hz) < 0.002)
         if symbol in BEATS and sample < len(table):
             beats.append((sample, symbol))
+    beats.sort(key=lambda beat: beat[0])
+    beats = [beat for number, beat in enumerate(beats) if beat[0] not in _times(beats[:number])]
     kept = [
         place
         for place, lead in enumerate(signals)

@@ -15,7 +15,7 @@ from fuzzing import mutations, verdicts, watch
 from fuzzing.byte_mutations import ANNOTATION, BYTES, TEXT
 from fuzzing.corpus import make_cases
 
-from ecgexp.data.formats import csv_reader, wfdb_reader, wfdb_signals
+from ecgexp.data.formats import csv_reader, wfdb_files, wfdb_reader, wfdb_signals
 
 INPUTS = 300
 
@@ -93,11 +93,11 @@ def test_outcome_of_a_fuzz_input_is_classified(case, tmp_path):
 
 def without_checks(monkeypatch):
     for module, check in (
-        (wfdb_signals, "check_signals"),
-        (wfdb_reader, "check_annotations"),
+        (wfdb_files, "_check"),
         (wfdb_signals, "check_millivolts"),
     ):
         monkeypatch.setattr(module, check, lambda *args: None)
+    monkeypatch.setattr(wfdb_reader, "in_time_order", lambda *args: args)
 
 
 def test_wrong_beats_without_an_error_are_a_finding(case, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Readers and writers of recordings: WFDB and the CSV layout of Kaggle.
 
-Files are validated before a library parses them (`wfdb_header`, `wfdb_annotations`, `untrusted`)
-and compared with what their header states (`integrity`). `download` fetches a database from
-PhysioNet.
+Files are untrusted (`untrusted`): each reader parses them completely, or refuses them in one line,
+and compares them with what their header states. What is accepted although it is unusual is counted
+in `Record.notes`. `download` fetches a database from PhysioNet.
 """

@@ -5,16 +5,18 @@
 
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats.integrity import check_annotations, check_millivolts, is_inside
-from ecgexp.data.formats.record import BEAT_SYMBOLS, Record, split_outside
+from ecgexp.data.formats.annotation_order import in_time_order
+from ecgexp.data.formats.integrity import check_millivolts, is_inside
+from ecgexp.data.formats.record import Record, split_outside
 from ecgexp.data.formats.untrusted import damaged, quoted, read_file
-from ecgexp.data.formats.wfdb_annotations import symbols
+from ecgexp.data.formats.wfdb_annotations import SYMBOLS
 from ecgexp.settings.declaration import DataError
 
 _IN_NUMBERS = b"-0123456789., \t\n"  # numpy would also accept nan, 1e308 and comments
@@ -81,8 +83,9 @@ def read_record(
     if not usable:
         raise DataError(next(iter(unusable.values())))
     samples, symbols, seconds = _read_annotations(text_path, database)
-    check_annotations(text_path, samples, np.isin(symbols, BEAT_SYMBOLS), len(digital), database)
     _check_times(text_path, samples, seconds, database)
+    notes: Counter[str] = Counter()
+    samples, symbols, _ = in_time_order(samples, symbols, notes)
     return Record(
         record_id=record_id,
         patient_id=database.patient_of(record_id),
@@ -90,6 +93,7 @@ def read_record(
         lead_names=tuple(lead_names[column] for column in usable),
         signals_mv=signals_mv[:, usable],
         unusable=unusable,
+        notes=dict(+notes),
         **split_outside(samples, symbols, is_inside(samples, len(digital))),
     )
 
@@ -153,7 +157,7 @@ def _read_annotations(path: Path, database: Database) -> tuple[np.ndarray, np.nd
     heading, *lines = text.split("\n")
     if not heading.strip() or re.search(r"\d", heading):
         raise damaged(path, f"begins with {quoted(heading)}, not with a heading", database)
-    fields, known = [], frozenset(symbols().values())
+    fields, known = [], frozenset(SYMBOLS.values())
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue

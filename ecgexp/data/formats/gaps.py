@@ -87,3 +87,18 @@ def touching(gaps: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarr
     """
     # The gaps that begin before the interval ends, less those that end before it begins.
     return np.searchsorted(gaps[:, 0], ends) > np.searchsorted(gaps[:, 1], begins, side="right")
+
+
+def at_lower_rate(gaps: np.ndarray, factor: int, num_samples: int) -> np.ndarray:
+    """Return the gaps of a lead whose samples are averaged in groups.
+
+    Args:
+      gaps: (num_gaps, 2) int64.
+      factor: Samples in a group; a group with a missing sample is in a gap.
+      num_samples: Number of groups.
+
+    Returns:
+      (num_gaps, 2) int64, in groups, ascending and disjoint.
+    """
+    groups = np.stack([gaps[:, 0] // factor, -(-gaps[:, 1] // factor)], axis=1)
+    return gaps if factor == 1 else union_of([groups], num_samples)

@@ -35,6 +35,8 @@ class Record:
       gaps: Lead -> (num_gaps, 2) int64, half-open intervals in rows of `signals_mv`, ascending and
         disjoint, where the lead has no value; leads without gaps need no entry. `signals_mv` is
         finite there too: the straight line between the neighboring values (`gaps.bridge`).
+      notes: What was accepted although it is unusual -> how often, e.g. leads without a gain
+        (`docs/reference/reading-rules.md`).
     """
 
     record_id: str
@@ -48,6 +50,7 @@ class Record:
     unusable: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     outside: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     gaps: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}))
+    notes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def signal_hz(self) -> float:

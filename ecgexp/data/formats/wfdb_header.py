@@ -1,23 +1,24 @@
-"""Validate WFDB headers before `wfdb.rdheader` reads them.
+"""Parse WFDB headers.
 
-wfdb accepts any file that begins like a header, ignores bytes that it does not know, and reads a
-number from a part of a word. A header with one changed byte can therefore become a valid header of
-another record. Here every line is matched completely (https://wfdb.io/spec/header-files.html); then
-wfdb reads the file and must find the same values.
+Other readers accept any file that begins like a header, ignore bytes that they do not know, and
+read a number from a part of a word. A header with one changed byte can therefore become a valid
+header of another record. Here every line is matched completely
+(https://wfdb.io/spec/header-files.html); fields that the specification makes optional may be
+missing.
 """
 
 import codecs
 import math
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats.untrusted import check_file_name, damaged, quoted, read_file
 
-if TYPE_CHECKING:
-    import wfdb
+NO_FILE = "~"
+"""Name of a segment, or of a signal file, without samples."""
 
 _LARGEST = 1 << 20  # bytes; a header of a thousand signals has a tenth of it
 _DEFAULT_HZ = 250.0  # WFDB's default for headers without frequency
@@ -25,37 +26,76 @@ _NUMBER = r"-?\d{1,10}"
 _RECORD = re.compile(
     r"(?P<name>[-\w]+)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d{1,4})"
     # The frequency and base value of a counter, and time and date, are not needed.
-    r"(?:[ \t]+(?P<fs>\d{1,9}(?:\.\d{0,12})?)(?:/[-.\d]+(?:\([-.\d]+\))?)?"
-    r"(?:[ \t]+(?P<length>\d{1,15})(?:[ \t]+[^\t]*)?)?)?",
+    r"(?:[ \t]+(?P<fs>\d{1,9}(?:\.\d{0,20})?)(?:/[-.\d]+(?:\([-.\d]+\))?)?"
+    r"(?:[ \t]+(?P<length>\d{1,15})(?:[ \t]+[-\d:./ \t]*)?)?)?",
     re.ASCII,
 )
 _SEGMENT = re.compile(r"(?P<name>[^ \t]+)[ \t]+(?P<length>\d{1,15})", re.ASCII)
+# Each field after the format may be missing if the following ones are.
 _SIGNAL = re.compile(
     r"(?P<file>[^ \t]+)[ \t]+(?P<fmt>\d{1,4})(?:x(?P<per_frame>\d{1,9}))?(?::(?P<skew>\d{1,9}))?"
     r"(?:\+(?P<offset>\d{1,15}))?"
-    r"[ \t]+(?P<gain>-?\d{1,20}(?:\.\d{0,20})?(?:e[+-]?\d{1,3})?)"
-    rf"(?:\((?P<baseline>{_NUMBER})\))?(?:/(?P<units>[^ \t]+))?"
-    rf"[ \t]+\d{{1,3}}[ \t]+(?P<zero>{_NUMBER})[ \t]+(?P<first>{_NUMBER})"
-    rf"[ \t]+(?P<checksum>{_NUMBER})[ \t]+\d{{1,10}}"
-    r"(?:[ \t]+(?P<name>[^ \t][^\t]*))?",
+    r"(?:[ \t]+(?P<gain>-?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:e[+-]?\d{1,3})?)"
+    rf"(?:\((?P<baseline>{_NUMBER})\))?(?:/(?P<units>[^ \t()]+))?"
+    rf"(?:[ \t]+\d{{1,3}}(?:[ \t]+(?P<zero>{_NUMBER})(?:[ \t]+(?P<first>{_NUMBER})"
+    rf"(?:[ \t]+(?P<checksum>{_NUMBER})(?:[ \t]+\d{{1,10}}"
+    r"(?:[ \t]+(?P<name>[^ \t][^\t]*))?)?)?)?)?)?)?",
     re.ASCII,
 )
-# Units that are not ASCII, such as µV or °C. wfdb ignores other characters and would read µV as V.
-_STRANGE_UNITS = re.compile(rb"(?<=[0-9.)]/)[^ \t]*[\x80-\xff][^ \t]*")
-_MICRO = "\u00b5\u03bc"  # the micro sign and the Greek letter
-# Fields of wfdb's header that are compared; the others do not affect beats.
-_FIELDS = (
-    "file_name",
-    "fmt",
-    "byte_offset",
-    "samps_per_frame",
-    "skew",
-    "adc_gain",
-    "baseline",
-    "init_value",
-    "checksum",
-    "sig_name",
-)
+_MICRO = str.maketrans("\u00b5\u03bc", "uu")  # the micro sign and the Greek letter
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalLine:
+    """The line of one signal.
+
+    Attributes:
+      file_name: Name of its file; `~`: it has none.
+      fmt: WFDB format of the file.
+      samples_per_frame: Samples in a frame.
+      skew: Frames by which the signal is late in its file.
+      offset: Where the samples begin in the file.
+      gain: Units per physical unit; None if the header states 0 or nothing, which means unknown.
+      baseline: Value at 0 in physical units; that of the converter (`zero`) if it is not stated.
+      units: Physical unit, mV if it is not stated; microvolts are `uV` in every spelling.
+      zero: Value in the middle of the converter's range.
+      first: The first sample; None if it is not stated.
+      checksum: The sum of all samples modulo 2^16, signed or not; None if it is not stated.
+      name: Name of the lead: the description, or `signal 0`, `signal 1`, … without one; several
+        signals with one description are `ECG-1`, `ECG-2`, ….
+      is_named: Whether the header has a description of the signal.
+      is_repeated: Whether another signal has the same description.
+    """
+
+    file_name: str
+    fmt: str
+    samples_per_frame: int
+    skew: int
+    offset: int
+    gain: float | None
+    baseline: int
+    units: str
+    zero: int
+    first: int | None
+    checksum: int | None
+    name: str
+    is_named: bool
+    is_repeated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The header of a record without segments.
+
+    Attributes:
+      fs_hz: Frames per second.
+      num_frames: Length in frames; None if the header does not state it.
+      signals: Its signals.
+    """
+
+    fs_hz: float
+    num_frames: int | None
+    signals: tuple[SignalLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,50 +159,67 @@ def signal_files(path: Path, database: Database) -> tuple[str, ...]:
     Raises:
       DataError: As for `read_header`.
     """
-    return tuple(dict.fromkeys(signal["file"] for signal in _matched(path, database)[1]))
+    files = dict.fromkeys(signal["file"] for signal in _matched(path, database)[1])
+    return tuple(name for name in files if name != NO_FILE)
 
 
-def read_header(path: Path, database: Database) -> "wfdb.Record":
-    """Read a header that has the initial value, checksum and lead name of every signal.
+def read_header(path: Path, database: Database) -> Header:
+    """Parse the header of a record without segments.
 
     Args:
       path: The `.hea` file.
       database: Gives the remedy.
 
     Returns:
-      wfdb's `Record` without signals. `adc_gain` is None if the header states 0, which means
-      unknown; `sig_len` is None if the header does not state the length; microvolts are `uV` in
-      every spelling.
+      The values of its lines.
 
     Raises:
-      DataError: The file is missing, not a header or a header of several segments, or lacks a
-        field that is needed.
+      DataError: The file is missing, not a header, or a header of several segments.
     """
     record, signals = _matched(path, database)
-    rows = [_fields(signal) for signal in signals]
-    import wfdb
+    names = [signal["name"] or f"signal {number}" for number, signal in enumerate(signals)]
+    places: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        places.setdefault(name, []).append(number)
+    for name, numbers in places.items():
+        for count, number in enumerate(numbers if len(numbers) > 1 else (), start=1):
+            names[number] = _numbered(name, count, places)
+    return Header(
+        fs_hz=float(record["fs"] or _DEFAULT_HZ),
+        num_frames=None if record["length"] is None else int(record["length"]),
+        signals=tuple(
+            _signal_of(signal, name, is_repeated=len(places.get(signal["name"] or "", ())) > 1)
+            for signal, name in zip(signals, names, strict=True)
+        ),
+    )
 
-    try:
-        header = wfdb.rdheader(str(path.with_suffix("")))
-    except (ValueError, OverflowError) as error:  # an invalid time or date
-        raise damaged(path, f"is not a WFDB header ({quoted(str(error))})", database) from error
-    length = None if record["length"] is None else int(record["length"])
-    read = [[getattr(header, field, None) for field in ("n_sig", "sig_len", "fs")]]
-    meant = [[len(rows), length, float(record["fs"] or _DEFAULT_HZ)]]
-    read += [list(row) for row in zip(*(getattr(header, field) for field in _FIELDS), strict=True)]
-    for words, numbers in zip(meant + rows, read, strict=True):
-        if words != numbers:
-            raise damaged(
-                path,
-                f"is not a WFDB header: wfdb reads {quoted(str(words))} as {quoted(str(numbers))}",
-                database,
-            )
-    header.units = [signal["units"] or "mV" for signal in signals]
-    header.adc_gain = [
-        None if float(signal["gain"]) == 0 else gain
-        for signal, gain in zip(signals, header.adc_gain, strict=True)
-    ]
-    return header
+
+def _numbered(name: str, count: int, taken: Container[str]) -> str:
+    """Return the name of the `count`-th of several signals with one name: `ECG-1`, `ECG-2`, …."""
+    numbered = f"{name}-{count}"
+    while numbered in taken:
+        numbered += "'"
+    return numbered
+
+
+def _signal_of(signal: re.Match[str], name: str, *, is_repeated: bool) -> SignalLine:
+    zero = int(signal["zero"] or 0)
+    return SignalLine(
+        file_name=signal["file"],
+        fmt=signal["fmt"],
+        samples_per_frame=int(signal["per_frame"] or 1),
+        skew=int(signal["skew"] or 0),
+        offset=int(signal["offset"] or 0),
+        gain=float(signal["gain"] or 0) or None,
+        baseline=int(signal["baseline"] or zero),
+        units=(signal["units"] or "mV").translate(_MICRO),
+        zero=zero,
+        first=None if signal["first"] is None else int(signal["first"]),
+        checksum=None if signal["checksum"] is None else int(signal["checksum"]),
+        name=name,
+        is_named=signal["name"] is not None,
+        is_repeated=is_repeated,
+    )
 
 
 def _matched_record(path: Path, lines: list[str], database: Database) -> re.Match[str]:
@@ -220,7 +277,7 @@ def _segments(
                 database,
             )
         name = segment["name"]
-        if name != "~":
+        if name != NO_FILE:
             check_file_name(path, name, database)
             if name in places:
                 raise damaged(
@@ -250,30 +307,23 @@ def _lines(path: Path, database: Database) -> tuple[list[str], tuple[str, ...]]:
     if odd := re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", content):
         raise damaged(path, f"is not a WFDB header: it has the byte {odd[0][0]:#04x}", database)
     lines = [line.strip(b" \t") for line in content.split(b"\n")]
-    plain = [
-        _STRANGE_UNITS.sub(_in_ascii, line, count=1)
-        for line in lines
-        if line and not line.startswith(b"#")
-    ]
-    if strange := [line for line in plain if not line.isascii()]:
+    plain = [_decoded(line) for line in lines if line and not line.startswith(b"#")]
+    if strange := [line for line in plain if not line.replace("\t", " ").isprintable()]:
         raise damaged(
-            path,
-            f"is not a WFDB header: {quoted(strange[0].decode('latin-1'))} is not ASCII",
-            database,
+            path, f"is not a WFDB header: {quoted(strange[0])} has control characters", database
         )
     comments = (
         line.decode("ascii", "ignore").strip(" \t#") for line in lines if line.startswith(b"#")
     )
-    return [line.decode("ascii") for line in plain], tuple(comments)
+    return plain, tuple(comments)
 
 
-def _in_ascii(units: re.Match[bytes]) -> bytes:
-    """Replace micro by `u`, as WFDB writes it, and any other character by a question mark."""
+def _decoded(line: bytes) -> str:
+    """Decode a line: units such as µV or °C and names of leads need not be ASCII."""
     try:
-        text = units[0].decode("utf-8")
+        return line.decode("utf-8")
     except UnicodeDecodeError:
-        text = units[0].decode("latin-1")
-    return re.sub(rf"[{_MICRO}]", "u", text).encode("ascii", "replace")
+        return line.decode("latin-1")
 
 
 def _signal(path: Path, line: str, database: Database) -> re.Match[str]:
@@ -281,30 +331,13 @@ def _signal(path: Path, line: str, database: Database) -> re.Match[str]:
     if found is None:
         raise damaged(
             path,
-            f"is not a WFDB header: {quoted(line)} does not describe a signal with its checksum",
+            f"is not a WFDB header: {quoted(line)} does not describe a signal",
             database,
         )
-    check_file_name(path, found["file"], database)
-    if found["name"] is None:
-        raise damaged(path, f"does not name its leads: {quoted(line)}", database)
-    if not abs(float(found["gain"])) < math.inf:
+    if found["file"] != NO_FILE:
+        check_file_name(path, found["file"], database)
+    if not abs(float(found["gain"] or 0)) < math.inf:
         raise damaged(path, f"states the gain {found['gain']}", database)
     if not int(found["per_frame"] or 1):
         raise damaged(path, f"states 0 samples per frame: {quoted(line)}", database)
     return found
-
-
-def _fields(signal: re.Match[str]) -> list[Any]:
-    """Return the values of a line, in the order of `_FIELDS` and with wfdb's default values."""
-    return [
-        signal["file"],
-        signal["fmt"],
-        int(signal["offset"]) if signal["offset"] else None,
-        int(signal["per_frame"] or 1),
-        int(signal["skew"]) if signal["skew"] else None,
-        float(signal["gain"]) or 200.0,
-        int(signal["baseline"] or signal["zero"]),
-        int(signal["first"]),
-        int(signal["checksum"]),
-        signal["name"],
-    ]

@@ -9,22 +9,25 @@ from types import MappingProxyType
 import numpy as np
 
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats.integrity import check_annotations, is_inside
+from ecgexp.data.formats.annotation_order import in_time_order
+from ecgexp.data.formats.gaps import at_lower_rate
+from ecgexp.data.formats.integrity import is_inside
 from ecgexp.data.formats.leads import find_lead
-from ecgexp.data.formats.record import BEAT_SYMBOLS, AnnotationFields, Record, split_outside
+from ecgexp.data.formats.record import AnnotationFields, Record, split_outside
 from ecgexp.data.formats.untrusted import damaged
 from ecgexp.data.formats.wfdb_annotations import read_annotations
-from ecgexp.data.formats.wfdb_header import read_record_line, signal_files
-from ecgexp.data.formats.wfdb_signals import NULL_SEGMENT, Signals, read_signals
+from ecgexp.data.formats.wfdb_header import NO_FILE, read_record_line, signal_files
+from ecgexp.data.formats.wfdb_signals import Lead, Signals, read_signals
 from ecgexp.settings.declaration import DataError
 
 
-def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
+def files_of(folder: Path, record_id: str, *, annotator: str = "atr") -> tuple[Path, ...]:
     """Return the files that a record is read from: header, files that it names, annotations.
 
     Args:
       folder: Their folder.
       record_id: Name of the record, validated by the caller.
+      annotator: Name of the annotator, the suffix of the last file.
 
     Returns:
       The paths. If the header is invalid, the signal file is assumed to be `<record_id>.dat`;
@@ -35,7 +38,7 @@ def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
         signals = _signal_paths(header)
     except DataError:
         signals = [folder / f"{record_id}.dat"]
-    return header, *signals, folder / f"{record_id}.atr"
+    return header, *dict.fromkeys(signals), folder / f"{record_id}.{annotator}"
 
 
 def signals_among(files: Sequence[Path]) -> list[Path]:
@@ -50,7 +53,7 @@ def _signal_paths(header: Path) -> list[Path]:
         return [header.with_name(name) for name in signal_files(header, _NO_DATABASE)]
     paths = []
     for name, length in segments:
-        if name != NULL_SEGMENT:
+        if name != NO_FILE:
             paths.append(header.with_name(f"{name}.hea"))
             paths += (
                 [header.with_name(file) for file in signal_files(paths[-1], _NO_DATABASE)]
@@ -75,9 +78,10 @@ def read_record(
     """Read one record with all its leads.
 
     A lead that cannot be used does not affect the other leads: the record is returned without it,
-    and `Record.unusable` gives the reason: invalid samples, a segment without the lead, a unit
-    other than volts, no gain, a nonzero skew, the name of another lead, values of a volt and above,
-    or a number of samples per frame that does not suit the leads that are needed.
+    and `Record.unusable` gives the reason: no value at all, a unit other than volts, values of a
+    volt and above, or a number of samples per frame that does not suit the leads that are needed.
+    A part without values (invalid samples, a segment without the lead, the end of a lead that is
+    shifted because of its skew) is in `Record.gaps`.
 
     Args:
       folder: Folder of its files.
@@ -103,17 +107,16 @@ def read_record(
         if not signals.leads:
             raise DataError(next(iter(signals.unusable.values())))
         rate, columns, unusable = _at_one_rate(header_path, signals, leads, database)
-        signals_mv = np.stack(list(columns.values()), axis=1)
+        signals_mv = np.stack([lead.values_mv for lead in columns.values()], axis=1)
+    notes = signals.notes
     annotations = AnnotationFields(
         samples=np.zeros(0, np.int64), symbols=np.zeros(0, np.str_), outside=MappingProxyType({})
     )
     if annotator is not None:
         annotation_path = folder / f"{record_id}.{annotator}"
         with _enough_memory(annotation_path, database):
-            samples, symbols = read_annotations(annotation_path, line.fs_hz, database)
-        check_annotations(
-            annotation_path, samples, np.isin(symbols, BEAT_SYMBOLS), signals.num_frames, database
-        )
+            found = read_annotations(annotation_path, line.fs_hz, database)
+        samples, symbols, _ = in_time_order(found.samples, found.symbols, notes)
         annotations = split_outside(samples, symbols, is_inside(samples, signals.num_frames))
     return Record(
         record_id=record_id,
@@ -123,6 +126,8 @@ def read_record(
         fs_hz=line.fs_hz,
         samples_per_frame=rate,
         unusable=unusable,
+        gaps={name: lead.gaps for name, lead in columns.items() if len(lead.gaps)},
+        notes=dict(+notes),
         **annotations,
     )
 
@@ -138,17 +143,18 @@ def _enough_memory(path: Path, database: Database) -> Iterator[None]:
 
 def _at_one_rate(
     header_path: Path, signals: Signals, wanted: Sequence[str], database: Database
-) -> tuple[int, dict[str, np.ndarray], dict[str, str]]:
+) -> tuple[int, dict[str, Lead], dict[str, str]]:
     """Bring all leads to the same number of samples per frame.
 
     Leads with more samples are averaged, as WFDB's own readers do; leads with a number of samples
     that is not a multiple are unusable.
     """
-    rates = {name: len(lead_mv) // signals.num_frames for name, lead_mv in signals.leads.items()}
+    num_frames = signals.num_frames
+    rates = {name: len(lead.values_mv) // num_frames for name, lead in signals.leads.items()}
     found = [find_lead([name], list(rates)) for name in wanted]
     rate = math.gcd(*([rates[name] for name in found if name is not None] or rates.values()))
     columns, unusable = {}, dict(signals.unusable)
-    for name, lead_mv in signals.leads.items():
+    for name, lead in signals.leads.items():
         if rates[name] % rate:
             why = (
                 f"has {rates[name]} samples per frame of lead {name}, but {rate} of the leads that "
@@ -156,9 +162,14 @@ def _at_one_rate(
             )
             unusable[name] = str(damaged(header_path, why, database))
         else:
-            columns[name] = (
-                lead_mv
-                if rates[name] == rate
-                else lead_mv.reshape(-1, rates[name] // rate).mean(axis=1)
-            )
+            columns[name] = _averaged(lead, rates[name] // rate, num_frames * rate)
     return rate, columns, unusable
+
+
+def _averaged(lead: Lead, factor: int, num_samples: int) -> Lead:
+    if factor == 1:
+        return lead
+    return Lead(
+        values_mv=lead.values_mv.reshape(num_samples, factor).mean(axis=1),
+        gaps=at_lower_rate(lead.gaps, factor, num_samples),
+    )

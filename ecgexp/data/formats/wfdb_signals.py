@@ -1,28 +1,51 @@
 """Read the signals of a WFDB record in millivolts: whole, or joined from segments."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats.integrity import (
-    check_millivolts,
-    check_no_gap,
-    check_signal_files,
-    check_signals,
-)
+from ecgexp.data.formats.gaps import NO_GAPS, bridge, find_gaps, union_of
+from ecgexp.data.formats.integrity import check_millivolts
 from ecgexp.data.formats.untrusted import damaged, quoted
-from ecgexp.data.formats.wfdb_header import RecordLine, read_header
+from ecgexp.data.formats.wfdb_files import read_files
+from ecgexp.data.formats.wfdb_header import (
+    NO_FILE,
+    RecordLine,
+    SignalLine,
+    read_header,
+)
+from ecgexp.data.formats.wfdb_samples import FORMATS, LARGEST_NUM_SAMPLES
 from ecgexp.settings.declaration import DataError
 
-if TYPE_CHECKING:
-    import wfdb
+NO_GAIN = "lead without a gain: 200 units per mV assumed, the default of WFDB"
+NO_NAME = "lead without a name in its header"
+REPEATED_NAME = "lead with the name of another lead, distinguished by a number"
 
 _UNITS_PER_MV = {"mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}
-NULL_SEGMENT = "~"  # a segment without samples
+_DEFAULT_GAIN = 200.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lead:
+    """One lead of a record, or of one of its segments.
+
+    Attributes:
+      values_mv: (num_frames * samples per frame,) float64, millivolts, finite; straight lines in
+        gaps.
+      gaps: (num_gaps, 2) int64: half-open intervals without values, ascending and disjoint.
+    """
+
+    values_mv: np.ndarray
+    gaps: np.ndarray
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no value at all."""
+        return int(np.diff(self.gaps, axis=1).sum()) == len(self.values_mv)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +54,15 @@ class Signals:
 
     Attributes:
       num_frames: Length in frames.
-      leads: Lead -> (num_frames * samples per frame,) float64, millivolts.
+      leads: Lead -> its values.
       unusable: Lead -> message why it cannot be used, with the file and the remedy.
+      notes: What was accepted although it is unusual -> how often.
     """
 
     num_frames: int
-    leads: dict[str, np.ndarray]
+    leads: dict[str, Lead]
     unusable: dict[str, str]
+    notes: Counter[str]
 
 
 def read_signals(header_path: Path, line: RecordLine, database: Database) -> Signals:
@@ -49,170 +74,163 @@ def read_signals(header_path: Path, line: RecordLine, database: Database) -> Sig
       database: Its database.
 
     Returns:
-      The leads. One that cannot be used is in `Signals.unusable`.
+      The leads. One that cannot be used is in `Signals.unusable`, also one without any value.
 
     Raises:
       DataError: A file is damaged; the message names the file and the remedy.
     """
-    if line.segments:
-        return _join_segments(header_path, line, database)
-    return _read_segment(header_path, database)
+    signals = (
+        _join_segments(header_path, line, database)
+        if line.segments
+        else _read_segment(header_path, database)
+    )
+    for name in [name for name, lead in signals.leads.items() if lead.is_empty]:
+        del signals.leads[name]
+        signals.unusable[name] = str(
+            damaged(header_path, f"has no value in lead {name}: all of it is a gap", database)
+        )
+    return signals
 
 
 def _read_segment(header_path: Path, database: Database) -> Signals:
     """Read all leads of a record without segments, each at its own frequency."""
     header = read_header(header_path, database)
-    num_frames = check_signal_files(header_path, header, database)
-    digital = _digital(header_path, header)
-    lengths = [len(values) for values in digital]
-    if lengths != [num_frames * samples for samples in header.samps_per_frame]:
-        raise damaged(header_path, f"has {num_frames} samples, but wfdb reads {lengths}", database)
-    check_signals(header_path, header, digital, database)
-    leads: dict[str, np.ndarray] = {}
+    notes: Counter[str] = Counter()
+    num_frames, digital = read_files(header_path, header, notes, database)
+    leads: dict[str, Lead] = {}
     unusable: dict[str, str] = {}
-    for channel, name in enumerate(header.sig_name):
+    for line, values in zip(header.signals, digital, strict=True):
         try:
-            if (first := header.sig_name.index(name)) != channel:
-                leads.pop(name, None)
-                raise damaged(
-                    header_path,
-                    f"names lead {name} twice, as signals {first + 1} and {channel + 1}",
-                    database,
-                )
-            path = header_path.with_name(header.file_name[channel])
-            check_no_gap(path, name, header.fmt[channel], digital[channel], database)
-            leads[name] = _millivolts(header_path, header, channel, digital[channel], database)
-            check_millivolts(header_path, leads[name][:, None], [name], database)
+            leads[line.name] = _lead(header_path, line, num_frames, values, notes, database)
         except DataError as error:
-            leads.pop(name, None)
-            unusable[name] = str(error)
-    return Signals(num_frames=num_frames, leads=leads, unusable=unusable)
+            unusable[line.name] = str(error)
+    return Signals(num_frames=num_frames, leads=leads, unusable=unusable, notes=notes)
 
 
-def _digital(header_path: Path, header: "wfdb.Record") -> list[np.ndarray]:
-    """Return the samples of each signal as in the files, not shifted by the skew."""
-    import wfdb
-
-    path, how = (
-        str(header_path.with_suffix("")),
-        {"physical": False, "ignore_skew": True, "return_res": 32},
-    )
-    if set(header.samps_per_frame) == {1}:
-        return list(wfdb.rdrecord(path, **how).d_signal.T)
-    found = _frames_of_61(header_path, header)
-    others = [channel for channel in range(header.n_sig) if channel not in found]
-    if others:
-        signals = wfdb.rdrecord(path, channels=others, smooth_frames=False, **how).e_d_signal
-        found |= dict(zip(others, signals, strict=True))
-    return [found[channel] for channel in range(header.n_sig)]
-
-
-def _frames_of_61(header_path: Path, header: "wfdb.Record") -> dict[int, np.ndarray]:
-    """Return signal number -> samples for files in format 61.
-
-    wfdb 4.3 does not read several samples per frame in this format.
-    """
-    found: dict[int, np.ndarray] = {}
-    for name in {
-        name for name, fmt in zip(header.file_name, header.fmt, strict=True) if fmt == "61"
-    }:
-        channels = [channel for channel in range(header.n_sig) if header.file_name[channel] == name]
-        ends = np.cumsum([header.samps_per_frame[channel] for channel in channels])
-        values = np.fromfile(
-            header_path.with_name(name), ">i2", offset=header.byte_offset[channels[0]] or 0
-        )
-        parts = np.split(values.astype(np.int64).reshape(-1, ends[-1]), ends[:-1], axis=1)
-        found |= {channel: part.reshape(-1) for channel, part in zip(channels, parts, strict=True)}
-    return found
-
-
-def _millivolts(
-    header_path: Path, header: "wfdb.Record", channel: int, digital: np.ndarray, database: Database
-) -> np.ndarray:
-    name, units, gain = header.sig_name[channel], header.units[channel], header.adc_gain[channel]
-    if header.skew[channel]:
-        raise damaged(
-            header_path,
-            f"gives lead {name} a skew of {header.skew[channel]} samples, which is not supported",
-            database,
-        )
-    per_mv = _UNITS_PER_MV.get(units.lower())
+def _lead(
+    header_path: Path,
+    line: SignalLine,
+    num_frames: int,
+    digital: np.ndarray | None,
+    notes: Counter[str],
+    database: Database,
+) -> Lead:
+    per_mv = _UNITS_PER_MV.get(line.units.lower())
     if per_mv is None:
-        raise damaged(header_path, f"gives lead {name} in {quoted(units)}, not in volts", database)
-    gain = database.adc_gain if gain is None else gain
-    if gain is None:
         raise damaged(
-            header_path,
-            f"states no gain for lead {name}, and the catalog has none for {database}",
-            database,
+            header_path, f"gives lead {line.name} in {quoted(line.units)}, not in volts", database
         )
+    notes[NO_NAME] += not line.is_named
+    notes[REPEATED_NAME] += line.is_repeated
+    if digital is None:
+        return _empty(num_frames * line.samples_per_frame, header_path, database)
+    gain = database.adc_gain if line.gain is None else line.gain
+    if gain is None:
+        gain = _DEFAULT_GAIN
+        notes[NO_GAIN] += 1
     lead_mv = digital.astype(np.float64)
-    lead_mv -= header.baseline[channel]
+    lead_mv -= line.baseline
     with np.errstate(over="ignore"):  # values that overflow are refused afterwards
         lead_mv /= gain  # in place: copies of ten megabytes per record take most of the time
         if per_mv != 1:
             lead_mv *= per_mv
-    return lead_mv
+    missing = digital == FORMATS[line.fmt].invalid
+    gaps = find_gaps(missing) if np.any(missing) else NO_GAPS
+    if line.skew:
+        lead_mv, gaps = _earlier(lead_mv, gaps, line.skew * line.samples_per_frame)
+    lead = _bridged(lead_mv, gaps)
+    check_millivolts(header_path, lead.values_mv[:, None], [line.name], database)
+    return lead
+
+
+def _bridged(lead_mv: np.ndarray, gaps: np.ndarray) -> Lead:
+    lead = Lead(values_mv=lead_mv, gaps=gaps)
+    if lead.is_empty:
+        return Lead(values_mv=np.zeros(len(lead_mv)), gaps=gaps)
+    return Lead(values_mv=bridge(lead_mv, gaps), gaps=gaps)
+
+
+def _empty(num_samples: int, path: Path, database: Database) -> Lead:
+    if num_samples > LARGEST_NUM_SAMPLES:
+        raise damaged(path, "states more samples than fit into memory", database)
+    return _bridged(np.zeros(num_samples), np.asarray([[0, num_samples]], np.int64))
+
+
+def _earlier(lead_mv: np.ndarray, gaps: np.ndarray, skew: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shift a lead that is late in its file; its last samples are missing."""
+    length = len(lead_mv)
+    kept = max(length - skew, 0)
+    shifted = np.zeros(length)
+    shifted[:kept] = lead_mv[length - kept :]
+    tail = np.asarray([[kept, length]], np.int64)
+    return shifted, union_of([np.clip(gaps - skew, 0, kept), tail], length)
 
 
 def _join_segments(header_path: Path, line: RecordLine, database: Database) -> Signals:
     """Concatenate the segments of a record; a lead that a segment lacks has a gap there."""
-    parts: list[tuple[str, int, Signals | None]] = []
+    parts: list[tuple[int, Signals | None]] = []
+    total = sum(length for _, length in line.segments)
+    if not total:
+        raise damaged(header_path, "lists no segment with samples", database)
+    if total > LARGEST_NUM_SAMPLES:
+        raise damaged(header_path, "states more samples than fit into memory", database)
+    notes: Counter[str] = Counter()
     for name, length in line.segments:
         if not length:  # a layout segment, which describes the following ones
             continue
         part = None
-        if name != NULL_SEGMENT:
+        if name != NO_FILE:
             path = header_path.with_name(f"{name}.hea")
             part = _read_segment(path, database)
+            notes |= part.notes  # the same leads in every segment are counted once
             if part.num_frames != length:
                 raise damaged(
                     path,
                     f"has {part.num_frames} samples, but {header_path.name} lists {length}",
                     database,
                 )
-        parts.append((name, length, part))
-    num_frames = sum(length for _, length, _ in parts)
-    if not num_frames:
-        raise damaged(header_path, "lists no segment with samples", database)
-    leads: dict[str, np.ndarray] = {}
+        parts.append((length, part))
+    leads: dict[str, Lead] = {}
     unusable: dict[str, str] = {}
-    for lead in dict.fromkeys(
-        lead for _, _, part in parts if part is not None for lead in (*part.leads, *part.unusable)
+    for name in dict.fromkeys(
+        name for _, part in parts if part is not None for name in (*part.leads, *part.unusable)
     ):
         try:
-            leads[lead] = _joined_lead(header_path, lead, parts, database)
+            leads[name] = _joined_lead(header_path, name, parts, database)
         except DataError as error:
-            unusable[lead] = str(error)
+            unusable[name] = str(error)
     if not leads and not unusable:
         raise damaged(header_path, "lists no segment with samples", database)
-    return Signals(num_frames=num_frames, leads=leads, unusable=unusable)
+    return Signals(num_frames=total, leads=leads, unusable=unusable, notes=notes)
 
 
 def _joined_lead(
-    header_path: Path,
-    lead: str,
-    parts: Sequence[tuple[str, int, Signals | None]],
-    database: Database,
-) -> np.ndarray:
-    pieces, begin, rates = [], 0, set()
-    for name, length, part in parts:
-        if part is not None and lead in part.unusable:
-            raise DataError(part.unusable[lead])
-        if part is None or lead not in part.leads:
-            raise damaged(
-                header_path,
-                f"has no value in lead {lead} at {length} samples from sample {begin}, because "
-                f"segment {name} lacks the lead",
-                database,
-            )
-        pieces.append(part.leads[lead])
-        rates.add(len(pieces[-1]) // length)
-        begin += length
+    header_path: Path, name: str, parts: Sequence[tuple[int, Signals | None]], database: Database
+) -> Lead:
+    for _, part in parts:
+        if part is not None and name in part.unusable:
+            raise DataError(part.unusable[name])
+    pieces = [None if part is None else part.leads.get(name) for _, part in parts]
+    rates = {
+        len(piece.values_mv) // length
+        for (length, _), piece in zip(parts, pieces, strict=True)
+        if piece is not None
+    }
     if len(rates) > 1:
         raise damaged(
             header_path,
-            f"has segments with {sorted(rates)} samples per frame of lead {lead}",
+            f"has segments with {sorted(rates)} samples per frame of lead {name}",
             database,
         )
-    return np.concatenate(pieces)
+    rate, begin = next(iter(rates)), 0
+    values_mv = np.zeros(rate * sum(length for length, _ in parts))
+    missing = []
+    for (length, _), piece in zip(parts, pieces, strict=True):
+        end = begin + length * rate
+        if piece is None:
+            missing.append(np.asarray([[begin, end]], np.int64))
+        else:
+            values_mv[begin:end] = piece.values_mv
+            missing.append(piece.gaps + begin)
+        begin = end
+    return _bridged(values_mv, union_of(missing, len(values_mv)))

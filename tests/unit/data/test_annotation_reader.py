@@ -3,6 +3,7 @@
 import struct
 
 import numpy as np
+import pandas as pd
 import pytest
 import wfdb
 from hypothesis import given, settings
@@ -10,10 +11,9 @@ from hypothesis import strategies as st
 from tiny_records import TINY
 
 from ecgexp.data.formats.record import BEAT_SYMBOLS
-from ecgexp.data.formats.wfdb_annotations import read_annotations, symbols
+from ecgexp.data.formats.wfdb_annotations import SYMBOLS, read_annotations
 from ecgexp.settings.declaration import DataError
 
-SYMBOLS = frozenset(symbols().values())
 N, V, NOTE, SKIP, NUM, SUB, CHAN, AUX = 1, 5, 22, 59, 60, 61, 62, 63
 END = 0
 
@@ -35,8 +35,8 @@ def read(tmp_path_factory):
         path.write_bytes(
             words if isinstance(words, bytes) else struct.pack(f"<{len(words)}H", *words)
         )
-        samples, symbols = read_annotations(path, fs_hz, TINY)
-        return list(zip(samples.tolist(), symbols.tolist(), strict=True))
+        found = read_annotations(path, fs_hz, TINY)
+        return list(zip(found.samples.tolist(), found.symbols.tolist(), strict=True))
 
     return _read
 
@@ -58,7 +58,7 @@ def test_annotation_words_are_read_as_specified(read):
     assert read([SKIP << 10, 0, 7, SKIP << 10, 0, 8, word(N, 1), END]) == [(16, "N")]
     assert read([END, END]) == []
     assert read([word(N, 1), END, END, END]) == [(1, "N")]  # padded
-    assert read([word(42, 1), word(49, 1), END]) == [(1, "nan"), (2, "nan")]
+    assert read([word(42, 1), word(49, 1), END]) == [(1, "[42]"), (2, "[49]")]
 
 
 def test_note_that_looks_like_words_is_read_as_a_note(read):
@@ -97,52 +97,99 @@ def test_invalid_annotation_file_is_refused(read, words, said):
         read(words)
 
 
+def about(*notes):
+    return [part for note in notes for part in (word(NOTE, 0), *aux(note))]
+
+
 @pytest.mark.parametrize(
-    "notes",
+    ("notes", "said"),
     [
-        ["## what is this"],  # wfdb 4.3 does not terminate, also for the next one
-        ["## time resolution: 360", "## time resolution: 360"],
-        [
-            "## annotation type definitions",
-            "1 V Premature",
-            "## end of definitions",
-        ],  # wfdb reads N as V
-        ["## annotation type definitions"],
-        ["1 V Premature", "## time resolution: 360"],
+        (["## time resolution: 360", "## time resolution: 250"], "which states no frequency"),
+        (["## time resolution: nan"], "which states no frequency"),
+        (["## time resolution: 0"], "which states no frequency"),
+        (["## time resolution:"], "which states no frequency"),
+        (["## annotation type definitions"], "without '## end of definitions'"),
+        (["## annotation type definitions", "5 V Premature"], "without '## end of definitions'"),
+        (["## annotation type definitions", "V Premature"], "which defines no annotation type"),
+        (["## annotation type definitions", "50 V Premature"], "which defines no annotation type"),
     ],
 )
-def test_note_about_the_file_that_wfdb_misreads_is_refused(read, notes):
-    words = [part for note in notes for part in (word(NOTE, 0), *aux(note))]
-    with pytest.raises(
-        DataError, match=r"a\.atr has the note '## .*' about the file, which is not supported"
+def test_contradictory_note_about_the_file_is_refused(read, notes, said):
+    with pytest.raises(DataError, match=rf"a\.atr has the note .*{said}"):
+        read([*about(*notes), word(N, 9), END])
+
+
+def test_note_about_the_file_is_no_annotation(read):
+    for notes in (
+        ["## what is this"],  # wfdb 4.3 does not terminate
+        ["## time resolution: 360", "## time resolution: 360"],
+        ["## time resolution: 360", "## author: me"],
     ):
-        read([*words, word(N, 9), END])
+        assert read([*about(*notes), word(N, 9), END]) == [(9, "N")]
+
+
+def test_symbols_that_the_file_defines_are_used(read):
+    notes = ["## annotation type definitions", "42 PVC premature", "43 x2", "## end of definitions"]
+    words = [word(42, 9), word(43, 1), word(44, 1), word(N, 1), END]
+    assert read([*about(*notes), *words]) == [(9, "PVC"), (10, "x2"), (11, "[44]"), (12, "N")]
+
+
+def test_symbols_that_wfdb_defines_in_a_file_are_read(tmp_path):
+    definitions = pd.DataFrame(
+        {"label_store": [42, 43], "symbol": ["&", "$"], "description": ["first", "second"]}
+    )
+    wfdb.wrann(
+        "a",
+        "own",
+        np.array([5, 9, 12]),
+        ["&", "N", "$"],
+        custom_labels=definitions,
+        fs=360,
+        write_dir=str(tmp_path),
+    )
+    found = read_annotations(tmp_path / "a.own", 360.0, TINY)
+    assert (found.samples.tolist(), found.symbols.tolist()) == ([5, 9, 12], ["&", "N", "$"])
 
 
 def test_note_that_resembles_one_about_the_file_is_read(read):
-    assert read([word(NOTE, 0), *aux("1 V Premature"), word(N, 9), END]) == [(9, "N")]
+    assert read([word(NOTE, 0), *aux("1 V Premature"), word(N, 9), END]) == [(0, '"'), (9, "N")]
     assert read([word(N, 9), *aux("##"), END]) == [(9, "N")]
-    with pytest.raises(DataError, match="has the note '## time resolution: 360' about the file"):
-        read([word(N, 9), *aux("## time resolution: 360"), END])
+    assert read([word(N, 9), *aux("## time resolution: 720"), END]) == [(9, "N")]
 
 
-def test_time_resolution_must_equal_the_record_frequency(read):
-    words = [word(NOTE, 0), *aux("## time resolution: 360"), word(N, 9), END]
-    assert read(words) == [(9, "N")]
-    for fs_hz, text in [(250.0, "360"), (360.0, "nan"), (360.0, "1000/3"), (360.0, "")]:
-        with pytest.raises(DataError, match="but the record counts time at|about the file"):
-            read([word(NOTE, 0), *aux(f"## time resolution: {text}"), word(N, 9), END], fs_hz)
+def test_times_at_another_resolution_are_converted(read):
+    words = [*about("## time resolution: 1000"), word(N, 500), word(V, 501), END]
+    assert read(words) == [(180, "N"), (360, "V")]
+    assert read([*about("## time resolution: 360"), word(N, 9), END]) == [(9, "N")]
+
+
+def test_note_of_an_annotation_is_returned(tmp_path):
+    notes = ["(AFIB", "", "Größe", "x" * 9]
+    wfdb.wrann(
+        "a", "atr", np.array([5, 9, 12, 20]), list("+N+N"), aux_note=notes, write_dir=str(tmp_path)
+    )
+    found = read_annotations(tmp_path / "a.atr", 360.0, TINY)
+    assert found.symbols.tolist() == list("+N+N")
+    assert found.aux_notes.tolist()[:2] == notes[:2]
+    assert found.aux_notes.tolist()[3] == notes[3]
+
+
+def test_file_without_annotations_is_read(read):
+    assert read([END]) == []
 
 
 def test_every_beat_symbol_has_a_code():
-    assert set(BEAT_SYMBOLS) < SYMBOLS
-    assert len(symbols()) == len(SYMBOLS) == 39  # 1 to 41 but for 15 and 17
+    assert set(BEAT_SYMBOLS) < set(SYMBOLS.values())
+    assert len(set(SYMBOLS.values())) == len(SYMBOLS) == 39  # 1 to 41 but for 15 and 17
+    table = wfdb.io.annotation.ann_label_table
+    known = dict(zip(table["label_store"], table["symbol"], strict=True))
+    assert all(known[code] == symbol for code, symbol in SYMBOLS.items())
 
 
 annotations = st.lists(
     st.tuples(
         st.integers(1, 200_000),
-        st.sampled_from(sorted(SYMBOLS)),
+        st.sampled_from(sorted(SYMBOLS.values())),
         st.text("(NVT ab\x03\xfb", max_size=9),
         st.integers(0, 3),
     ),
@@ -167,9 +214,9 @@ def test_annotations_written_by_wfdb_are_read_back(tmp_path_factory, drawn, fs):
         fs=fs,
         write_dir=str(folder),
     )
-    read, found = read_annotations(folder / "a.atr", 360.0 if fs is None else float(fs), TINY)
-    assert read.tolist() == samples.tolist()
-    assert found.tolist() == named
+    found = read_annotations(folder / "a.atr", 360.0 if fs is None else float(fs), TINY)
+    assert found.samples.tolist() == samples.tolist()
+    assert found.symbols.tolist() == named
 
 
 @settings(max_examples=300)

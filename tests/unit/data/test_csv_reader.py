@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny_records import TINY
 
+from ecgexp.data.formats.annotation_order import UNSORTED
 from ecgexp.data.formats.csv_reader import read_record
 from ecgexp.settings.declaration import DataError
 
@@ -77,10 +78,6 @@ def test_csv_variants_give_the_same_record(tmp_path, variant):
             {"header": "'sample #';'V5';'MLII'", "rows": ("0;1,5;2", "1;1,5;2")},
             r"a\.csv separates its columns by semicolons and also has commas",
         ),
-        (
-            {"text": [ANNOTATIONS[0], *ANNOTATIONS[:0:-1]]},
-            r"aannotations\.txt is not in time order",
-        ),
     ],
 )
 def test_damaged_csv_is_refused_with_the_reason(tmp_path, fault, match):
@@ -94,6 +91,15 @@ def test_csv_annotation_beyond_the_end_is_counted(tmp_path, sample):
     write(tmp_path, text=[*ANNOTATIONS, f"  0:{sample / 360:06.3f}  {sample}  N 0 0 0"])
     record = read_record(tmp_path, "a", TINY)
     assert (record.samples.tolist(), dict(record.outside)) == ([1, 2, 3], {"N": 1})
+
+
+def test_csv_annotations_are_brought_into_time_order(tmp_path):
+    write(tmp_path)
+    expected = read_record(tmp_path, "a", TINY)
+    write(tmp_path, text=[ANNOTATIONS[0], *ANNOTATIONS[:0:-1]])
+    record = read_record(tmp_path, "a", TINY)
+    assert record.samples.tolist() == expected.samples.tolist()
+    assert record.notes[UNSORTED] > 0
 
 
 def test_csv_lead_named_twice_is_unusable(tmp_path):

@@ -1,11 +1,22 @@
 """Damage that wfdb accepts is refused, by a message with the file and the remedy."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import wfdb
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_records import TINY, tiny_source, write_record
 
+from ecgexp.data.formats.annotation_order import (
+    OTHER_BEAT,
+    SAME_BEAT_TWICE,
+    UNSORTED,
+    in_time_order,
+)
 from ecgexp.data.formats.wfdb_reader import read_record
+from ecgexp.data.formats.wfdb_signals import NO_GAIN
 from ecgexp.data.preprocessing.pipeline import preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
@@ -77,34 +88,55 @@ def test_annotation_outside_the_record_is_counted(tmp_path):
     assert (record.beat_samples.tolist(), record.num_beats_outside) == ([200, 500], 1)
 
 
-def test_two_beats_at_one_sample_are_refused(tmp_path):
-    write_record(tmp_path, samples=(200, 500, 500))
-    with pytest.raises(DataError, match=r"a\.atr has two beats at sample 500"):
-        read_record(tmp_path, "a", TINY)
+def test_beats_at_one_sample_are_used_once_and_counted(tmp_path):
+    write_record(tmp_path, samples=(200, 500, 500, 500, 800), symbols="NVVNN")
+    record = read_record(tmp_path, "a", TINY)
+    assert record.beat_samples.tolist() == [200, 500, 800]
+    assert record.beat_symbols.tolist() == ["N", "V", "N"]
+    assert record.notes == {SAME_BEAT_TWICE: 1, OTHER_BEAT: 1}
 
 
-def test_unsorted_annotations_are_refused(tiny):
+def test_unsorted_annotations_are_sorted_and_counted(tiny):
     # N at 200, SKIP of -100, V at +0: the format allows steps back, and wfdb follows them.
     (tiny / "a.atr").write_bytes(
         np.asarray([1 << 10 | 200, 59 << 10, 0xFFFF, 0xFF9C, 5 << 10, 0], "<u2").tobytes()
     )
-    with pytest.raises(
-        DataError, match=r"a\.atr is not in time order: the annotation at sample 100"
-    ):
-        read_record(tiny, "a", TINY)
+    record = read_record(tiny, "a", TINY)
+    assert (record.samples.tolist(), record.symbols.tolist()) == ([100, 200], ["V", "N"])
+    assert record.notes == {UNSORTED: 1}
 
 
-def test_gain_zero_uses_the_catalog_or_is_refused(tiny):
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("NV+~")), max_size=12))
+def test_annotations_are_brought_into_time_order(drawn):
+    samples = np.asarray([at for at, _ in drawn], np.int64)
+    symbols = np.asarray([symbol for _, symbol in drawn], np.str_)
+    notes = Counter()
+    at, found, kept = in_time_order(samples, symbols, notes)
+    expected, seen = [], set()
+    for number, (sample, symbol) in sorted(enumerate(drawn), key=lambda each: each[1][0]):
+        if symbol in "NV":
+            if sample in seen:
+                continue
+            seen.add(sample)
+        expected.append((sample, symbol, number))
+    assert list(zip(at.tolist(), found.tolist(), kept.tolist(), strict=True)) == expected
+    assert notes[SAME_BEAT_TWICE] + notes[OTHER_BEAT] == len(drawn) - len(expected)
+    assert (notes[UNSORTED] == 0) == (sorted(samples.tolist()) == samples.tolist())
+
+
+def test_gain_zero_uses_the_catalog_or_the_default(tiny):
     from dataclasses import replace
 
     digital = write_record(tiny)
     edit(tiny / "a.hea", "200.0(1024)/mV", "0(1024)/mV")
     np.testing.assert_allclose(read_record(tiny, "a", TINY).signals_mv, (digital - 1024) / 100)
-    with pytest.raises(DataError, match=r"a\.hea states no gain"):
-        read_record(tiny, "a", replace(TINY, adc_gain=None))
+    assert read_record(tiny, "a", TINY).notes == {}
+    record = read_record(tiny, "a", replace(TINY, adc_gain=None))
+    np.testing.assert_allclose(record.signals_mv, (digital - 1024) / 200)
+    assert record.notes == {NO_GAIN: 2}
 
 
-def test_missing_value_in_a_signal_is_refused(tmp_path):
+def test_missing_value_in_a_signal_is_a_gap(tmp_path):
     digital = 1024 + np.zeros((1080, 1), int)
     digital[700] = -2048  # WFDB's "no sample" in format 212: wfdb gives NaN
     wfdb.wrsamp(
@@ -119,8 +151,9 @@ def test_missing_value_in_a_signal_is_refused(tmp_path):
         write_dir=str(tmp_path),
     )
     wfdb.wrann("a", "atr", np.asarray([200, 500]), ["N", "N"], write_dir=str(tmp_path))
-    with pytest.raises(DataError, match=r"a\.dat has no value \(NaN\) in lead MLII at sample 700"):
-        read_record(tmp_path, "a", TINY)
+    record = read_record(tmp_path, "a", TINY)
+    assert {name: gaps.tolist() for name, gaps in record.gaps.items()} == {"MLII": [[700, 701]]}
+    np.testing.assert_array_equal(record.signals_mv, np.zeros((1080, 1)))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Variants of WFDB files: the requested lead is read correctly, or refused in one line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import wfdb
 from tiny_records import TINY, tiny_source
 
-from ecgexp.data.formats.wfdb_reader import read_record
+from ecgexp.data.formats.wfdb_files import LONGER_FILE, NO_CHECKSUM
+from ecgexp.data.formats.wfdb_reader import files_of, read_record
+from ecgexp.data.formats.wfdb_signals import NO_GAIN, NO_NAME, REPEATED_NAME
 from ecgexp.data.preprocessing.one_record import choose_leads
 from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
@@ -78,22 +82,18 @@ def load(folder, **settings):
 # Damage of a lead that is not requested.
 
 
-def gap(folder):
+def no_value(folder):
     digital = np.rint(TRUE_MV * 200).astype(int)
-    digital[1000:1010, 1] = -(2**15)
+    digital[:, 1] = -(2**15)
     write(folder, d_signal=digital)
 
 
 DAMAGE = {
-    "has no value .NaN. in lead V1 at sample 1000, 10 in all": gap,
+    "has no value in lead V1: all of it is a gap": no_value,
     "gives lead V1 in 'mmHg', not in volts": lambda folder: write(folder, units=["mV", "mmHg"]),
     "gives lead V1 in '.C', not in volts": lambda folder: (
         write(folder, units=["mV", "XX"]),
         edit(folder, b"/XX", "/°C".encode()),
-    ),
-    "gives lead V1 a skew of 3 samples": lambda folder: (
-        write(folder),
-        edit(folder, b"a.dat 16 200.0(0)/mV 16 0 100", b"a.dat 16:3 200.0(0)/mV 16 0 100"),
     ),
     "gives .* mV in lead V1, and an ECG is below": lambda folder: write(
         folder, adc_gain=[200.0, 2e-4]
@@ -119,7 +119,7 @@ def test_damaged_lead_that_is_requested_is_refused(tmp_path, words, missing_lead
 
 
 def test_unusable_lead_does_not_replace_another(tmp_path):
-    gap(tmp_path)
+    no_value(tmp_path)
     assert (
         choose_leads(read(tmp_path), Preprocessing(leads=("V5", "MLII"), missing_lead="first"))[0]
         is None
@@ -135,11 +135,91 @@ def test_changed_byte_of_any_lead_is_refused(tmp_path):
         load(tmp_path)
 
 
-def test_lead_named_twice_is_unusable(tmp_path):
-    write(tmp_path, signals_mv=TRUE_MV[:, [0, 1, 1]], leads=("MLII", "V1", "V2"))
+def test_leads_with_one_name_are_numbered(tmp_path):
+    write(tmp_path, signals_mv=TRUE_MV[:, [0, 1, 0]], leads=("MLII", "V1", "V2"))
     edit(tmp_path, b" V2", b" V1")
+    record = read(tmp_path)
+    assert_true(record)
+    assert_true(record, "V1-1", TRUE_MV[:, 1])
+    assert_true(record, "V1-2")
+    assert record.notes == {REPEATED_NAME: 2}
+    with pytest.raises(DataError, match=r"MLII, V1-1, V1-2, but not V1"):
+        load(tmp_path, leads=("V1",), missing_lead="error")
+
+
+def test_header_without_names_and_checksums_is_read(tmp_path):
+    write(tmp_path)
+    header = tmp_path / "a.hea"
+    lines = header.read_text().split("\n")
+    header.write_text("\n".join([lines[0], *["a.dat 16 200"] * 2, ""]))
+    record = read(tmp_path)
+    assert_true(record, "signal 0")
+    assert_true(record, "signal 1", TRUE_MV[:, 1])
+    assert record.notes == {NO_CHECKSUM: 2, NO_NAME: 2}
+    content = (tmp_path / "a.dat").read_bytes()
+    (tmp_path / "a.dat").write_bytes(content + bytes(4))
+    with pytest.raises(DataError, match=r"a\.dat has 8644 bytes, but its header states 8640"):
+        read(tmp_path)
+
+
+def test_longer_file_with_the_checksum_of_its_header_is_read(tmp_path):
+    write(tmp_path)
+    content = (tmp_path / "a.dat").read_bytes()
+    (tmp_path / "a.dat").write_bytes(content + b"padding!")
+    record = read(tmp_path)
+    assert_true(record)
+    assert record.notes == {LONGER_FILE: 1}
+    (tmp_path / "a.dat").write_bytes(content[:-1] + b"?" + b"padding!")
+    with pytest.raises(DataError, match=r"a\.dat has 8648 bytes, but its header states 8640"):
+        read(tmp_path)
+
+
+# Gaps.
+
+
+def test_invalid_samples_are_a_gap_on_a_straight_line(tmp_path):
+    digital = np.rint(TRUE_MV * 200).astype(int)
+    digital[1000:1010, 1] = digital[:3, 1] = digital[-1, 1] = -(2**15)
+    write(tmp_path, d_signal=digital)
+    record = read(tmp_path)
+    assert_true(record)
+    gaps = {name: found.tolist() for name, found in record.gaps.items()}
+    assert gaps == {"V1": [[0, 3], [1000, 1010], [LENGTH - 1, LENGTH]]}
+    v1 = record.signals_mv[:, 1]
+    assert (v1[:3] == digital[3, 1] / 200).all()
+    assert v1[-1] == digital[-2, 1] / 200
+    line = np.linspace(digital[999, 1], digital[1010, 1], 12) / 200
+    np.testing.assert_allclose(v1[999:1011], line)
+    keep = np.r_[3:1000, 1010 : LENGTH - 1]
+    np.testing.assert_array_equal(v1[keep], digital[keep, 1] / 200)
+
+
+@pytest.mark.parametrize("per_frame", [1, 2])
+def test_skew_shifts_a_lead_and_leaves_a_gap(tmp_path, per_frame):
+    framed(tmp_path, (1, per_frame), [TRUE_MV[:, 0], FAST_MV[: per_frame * LENGTH]])
+    text = (tmp_path / "a.hea").read_text().split("\n")
+    head, _, rest = text[2].partition(" 16")
+    text[2] = f"{head} 16x{per_frame}:3 " + rest.partition(" ")[2]
+    (tmp_path / "a.hea").write_text("\n".join(text))
+    record = read(tmp_path, "V1")
+    rows = (LENGTH - 3) * per_frame
+    assert {name: gaps.tolist() for name, gaps in record.gaps.items()} == {
+        "V1": [[rows, LENGTH * per_frame]]
+    }
+    truth = FAST_MV[3 * per_frame : LENGTH * per_frame]
+    v1 = record.signals_mv[:, record.lead_names.index("V1")]
+    np.testing.assert_allclose(v1[:rows], truth, atol=HALF_STEP_MV)
+    reference = wfdb.rdrecord(str(tmp_path / "a"), smooth_frames=False)
+    np.testing.assert_allclose(v1[:rows], reference.e_p_signal[1][:rows], atol=1e-9)
+    if per_frame == 1:
+        assert_true(record)
+
+
+def test_skew_beyond_the_record_leaves_no_value(tmp_path):
+    write(tmp_path)
+    edit(tmp_path, b"a.dat 16 200.0(0)/mV 16 0 100", b"a.dat 16:9999 200.0(0)/mV 16 0 100")
     assert_true(read(tmp_path))
-    with pytest.raises(DataError, match=r"a\.hea names lead V1 twice, as signals 2 and 3"):
+    with pytest.raises(DataError, match="has no value in lead V1"):
         load(tmp_path, leads=("V1",))
 
 
@@ -265,6 +345,17 @@ def test_annotations_outside_are_refused_when_strict(tmp_path):
             preprocess_records(settings, tiny_source(tmp_path), strict=True)
 
 
+def test_what_is_unusual_is_reported_or_refused_when_strict(tmp_path, caplog):
+    write(tmp_path)
+    edit(tmp_path, b"200.0(0)/mV", b"0(0)/mV")
+    source = tiny_source(tmp_path, database=replace(TINY, adc_gain=None))
+    settings = Preprocessing(window_ms=(100, 100), baseline="none")
+    assert len(preprocess_records(settings, source)) == 4
+    assert f"{NO_GAIN}, 1 in all: a 1 (dataset.strict=true refuses such records)" in caplog.text
+    with pytest.raises(DataError, match=r"dataset\.strict=true: record a: lead without a gain"):
+        preprocess_records(settings, source, strict=True)
+
+
 # One beat.
 
 
@@ -313,13 +404,39 @@ def test_segments_of_a_variable_layout_are_read(tmp_path):
 
 def test_segment_without_a_lead_is_a_gap_of_the_lead(tmp_path):
     segmented(tmp_path, signals_mv=TRUE_MV[1080:, :1], leads=("MLII",))
+    record = read(tmp_path)
+    assert_true(record)
+    assert {name: gaps.tolist() for name, gaps in record.gaps.items()} == {"V1": [[1080, LENGTH]]}
+    found = load(tmp_path, leads=("V1",))
+    assert found.r_samples.tolist() == [300, 700]
+
+
+def test_null_segment_is_a_gap_of_every_lead(tmp_path):
+    segmented(tmp_path, lines=("~ 100", "a_0 1080", "~ 20", "a_1 1080", "~ 5"), head="a/5 2 360")
+    record = read(tmp_path)
+    gaps = [[0, 100], [1180, 1200], [2280, 2285]]
+    assert {name: found.tolist() for name, found in record.gaps.items()} == {
+        "MLII": gaps,
+        "V1": gaps,
+    }
+    np.testing.assert_allclose(record.signals_mv[100:1180], TRUE_MV[:1080], atol=HALF_STEP_MV)
+    np.testing.assert_allclose(record.signals_mv[1200:2280], TRUE_MV[1080:], atol=HALF_STEP_MV)
+
+
+def test_lead_of_another_unit_in_a_segment_is_unusable(tmp_path):
+    segmented(tmp_path, units=["mV", "mmHg"])
     assert_true(read(tmp_path))
-    with pytest.raises(
-        DataError,
-        match=r"a\.hea has no value in lead V1 at 1080 samples from sample 1080, because "
-        r"segment a_1",
-    ):
+    with pytest.raises(DataError, match=r"a_1\.hea gives lead V1 in 'mmHg', not in volts"):
         load(tmp_path, leads=("V1",))
+
+
+def test_segments_that_share_a_file_name_it_once(tmp_path):
+    segmented(tmp_path)
+    (tmp_path / "a_1.hea").write_text(
+        (tmp_path / "a_0.hea").read_text().replace("a_0 2", "a_1 2", 1)
+    )
+    names = [path.name for path in files_of(tmp_path, "a")]
+    assert names == ["a.hea", "a_0.hea", "a_0.dat", "a_1.hea", "a.atr"]
 
 
 @pytest.mark.parametrize(
@@ -330,11 +447,8 @@ def test_segment_without_a_lead_is_a_gap_of_the_lead(tmp_path):
         (("a_0 1080",), "a/2 2 360", "states 2 segments, but lists 1"),
         (("a_0 1080", "a_1 1000"), "a/2 2 360", "a_1.hea has 1080 samples, but a.hea lists 1000"),
         (("a_0 1080", "a_1 1080"), "a/2 2 360 99", "states 99 samples, but its segments have 2160"),
-        (
-            ("a_0 1080", "~ 1080"),
-            "a/2 2 360",
-            "has no value in lead MLII at 1080 samples from sample 1080, because segment ~",
-        ),
+        (("~ 1080", "~ 1080"), "a/2 2 360", "lists no segment with samples"),
+        (("a_0 1080", f"~ {10**14}"), "a/2 2 360", "more samples than fit into memory"),
         (("a_0 1080", "a_2 1080"), "a/2 2 360", r"a_2\.hea is missing|a_2\.hea missing"),
     ],
 )

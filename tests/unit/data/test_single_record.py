@@ -101,12 +101,6 @@ def database(tmp_path_factory):
         ("a 2 360 1080", "a 0 360 1080", "names no signals"),
         ("a 2 360 1080", "a 2 0 1080", "states 0 Hz|is not a WFDB header"),
         ("a 2 360 1080", "a 2 360 1081", "bytes, but its header states"),
-        (
-            "a.dat 212 200",
-            "a.dat 212 0",
-            "states no gain for lead MLII, and the catalog has none for record a",
-        ),
-        (" MLII", "", "does not name its leads"),
         ("a 2 360 1080", "", "is not a WFDB header"),
     ],
 )
