@@ -59,7 +59,8 @@ class RecordedFiles(OwnPreprocessing):
       verify: `published`: every file must have the SHA-256 that PhysioNet publishes, if the package
         has a list of them; `header`: check only sizes, header checksums and order, for files that
         were changed deliberately.
-      strict: Refuse a record with annotations before its first sample or after its last one.
+      strict: Refuse a record with annotations before its first sample or after its last one, or
+        with anything else that is accepted and counted (`Record.notes`).
         Published databases have such records; by default these annotations are left out and
         counted.
     """

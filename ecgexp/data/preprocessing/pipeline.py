@@ -29,6 +29,7 @@ from ecgexp.settings.declaration import DataError, check_named_once, placed
 from ecgexp.storage.digests import FileDigests, digest
 
 OUTSIDE_RECORD = "annotated outside the record"
+OUTSIDE_SIGNAL = "annotations outside the record are left out"
 _log = logging.getLogger(__name__)
 
 
@@ -46,8 +47,8 @@ def preprocess_records(
     Args:
       preprocessing: The settings.
       source: The records, in the order of the beats.
-      strict: Refuse a record with annotations outside its signal, which are otherwise left out and
-        counted.
+      strict: Refuse a record with annotations outside its signal, or with another of
+        `Record.notes`, which are otherwise left out or accepted, and counted.
       on_error: `stop`: raise the error of a record that cannot be read; `skip`: leave the record
         out and state the error in `BeatSet.skipped`.
       on_progress: Called with `(done, total, what)`, unless the beats are in the cache.
@@ -159,6 +160,7 @@ class _Preprocessed:
     substitutes: list[str] = field(default_factory=list)
     outside: dict[str, int] = field(default_factory=dict)
     read_from: dict[str, Counter[str]] = field(default_factory=dict)
+    notes: dict[str, dict[str, int]] = field(default_factory=dict)
     templates_mv: dict[str, np.ndarray] = field(default_factory=dict)
     annotated: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -167,7 +169,9 @@ class _Preprocessed:
         preprocessing = self.preprocessing
         record = self.source.read(record_id, preprocessing.recorded_leads)
         if strict:
-            check_nothing_outside(record)
+            check_nothing_unusual(record)
+        for note, count in record.notes.items():
+            self.notes.setdefault(note, {})[record_id] = count
         columns, missing = choose_leads(record, preprocessing)
         if columns is None:
             self.dropped[f"record {record_id} has no lead {missing}"] = len(record.beat_samples)
@@ -247,7 +251,8 @@ class _Preprocessed:
             replaced = "; ".join(self.substitutes)
             lines.append(f"{name}: another lead replaces a missing one in {replaced}")
         if self.outside:
-            lines.append(_outside_line(name, self.outside))
+            lines.append(_counted_line(name, OUTSIDE_SIGNAL, self.outside))
+        lines += [_counted_line(name, note, counts) for note, counts in self.notes.items()]
         if self.skipped:
             reasons = "; ".join(f"{record_id}: {why}" for record_id, why in self.skipped.items())
             lines.append(
@@ -261,22 +266,23 @@ def _in_records(lead: str, number: int) -> str:
     return f"{lead} in {number} record{'s' if number > 1 else ''}"
 
 
-def _outside_line(name: str, outside: Mapping[str, int]) -> str:
-    counts = ", ".join(f"{record_id} {count}" for record_id, count in outside.items())
+def _counted_line(name: str, what: str, counts: Mapping[str, int]) -> str:
+    records = ", ".join(f"{record_id} {count}" for record_id, count in counts.items())
     return (
-        f"{name}: annotations outside the record are left out, {sum(outside.values())} in all: "
-        f"{counts} (dataset.strict=true refuses such records)"
+        f"{name}: {what}, {sum(counts.values())} in all: {records} (dataset.strict=true refuses "
+        "such records)"
     )
 
 
-def check_nothing_outside(record: Record) -> None:
-    """Check that every annotation is inside the record.
+def check_nothing_unusual(record: Record) -> None:
+    """Check that nothing in a record is unusual: every annotation is inside, nothing is noted.
 
     Args:
       record: The record.
 
     Raises:
-      DataError: An annotation is before the first sample or after the last one.
+      DataError: An annotation is before the first sample or after the last one, or the reader
+        accepted something unusual (`Record.notes`).
     """
     if record.outside:
         counts = ", ".join(f"{symbol} {count}" for symbol, count in record.outside.items())
@@ -284,4 +290,9 @@ def check_nothing_outside(record: Record) -> None:
             f"dataset.strict=true: record {record.record_id} has {sum(record.outside.values())} "
             f"annotations outside its signal ({counts}); correct its annotation file, or use "
             "dataset.strict=false, which leaves them out and counts them"
+        )
+    for note, count in record.notes.items():
+        raise DataError(
+            f"dataset.strict=true: record {record.record_id}: {note}, {count} in all; correct its "
+            "files, or use dataset.strict=false, which accepts and counts this"
         )
