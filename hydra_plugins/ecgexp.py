@@ -1,4 +1,4 @@
-"""The sweeper and the launcher of ecgexp, where Hydra looks for plugins.
+"""The sweeper, the launcher and the search path of ecgexp, where Hydra looks for plugins.
 
 Hydra creates plugins only from the namespace package `hydra_plugins`, which all installed plugins
 share, and imports this file at the start of every command. The work is done in `ecgexp.sweeps`,
@@ -8,12 +8,34 @@ which is imported when a sweep begins.
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+class PluginOptions(SearchPathPlugin):
+    """Adds the YAML files of installed plug-ins; see `ecgexp.settings.plugins`."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folders of plug-ins, so that no file of theirs replaces one of ecgexp.
+
+        Args:
+          search_path: that of any application; only that of ecgexp is changed.
+        """
+        from ecgexp.config.location import config_dir
+        from ecgexp.settings.plugins import installed
+
+        places = {str(one.path).removeprefix("file://") for one in search_path.get_path()}
+        if str(config_dir()) not in places:
+            return
+        for plugin in installed().values():
+            if plugin.conf is not None:
+                search_path.append(f"plug-in {plugin.name}", f"file://{plugin.conf}")
 
 
 class OptunaSweeper(Sweeper):

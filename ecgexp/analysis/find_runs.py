@@ -12,7 +12,7 @@ from ecgexp.analysis.run_metrics import RunMetrics
 from ecgexp.analysis.run_names import LATEST, Latest, run_named
 from ecgexp.settings.declaration import DataError
 from ecgexp.settings.redaction import redact
-from ecgexp.settings.registry import is_public_name
+from ecgexp.settings.registry import is_former_name
 from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import read_json, read_text
 from ecgexp.tracking.checks import check_path
@@ -61,7 +61,7 @@ class StoredRun:
     def has_old_names(self) -> bool:
         """Whether an earlier version made the run, which named settings otherwise."""
         return any(
-            name.endswith("_target_") and not is_public_name(value)
+            name.endswith("_target_") and is_former_name(value)
             for name, value in self.params.items()
         )
 

@@ -14,6 +14,7 @@ from ecgexp.cli import doctor_checks
 from ecgexp.cli.arguments import NEGATIVE, Parser, run_command
 from ecgexp.cli.clean import OPTIONS, add_options, clean
 from ecgexp.cli.doctor_checks import Finding, Settings
+from ecgexp.cli.plugin_checks import check_plugins
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
 from ecgexp.settings.installation import FEDERATED_REQUIREMENTS
@@ -28,6 +29,7 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("reading versions", doctor_checks.check_versions),
     ("measuring the machine", doctor_checks.check_machine),
     ("querying TensorFlow devices", doctor_checks.check_devices),
+    ("importing plug-ins", check_plugins),
     ("looking for data", doctor_checks.check_data),
     ("opening the MLflow store", doctor_checks.check_store),
 )

@@ -18,6 +18,7 @@ from ecgexp.config.compose import (
     command_settings,
     for_the_record,
     notes,
+    own_folder_of,
     to_yaml,
 )
 from ecgexp.config.untrusted_overrides import container
@@ -211,7 +212,9 @@ class _Job:
         from ecgexp.experiment.deadline import Deadline
         from ecgexp.experiment.run import run
 
-        command_line = command(list(HydraConfig.get().overrides.task))
+        command_line = command(
+            list(HydraConfig.get().overrides.task), config_dir=own_folder_of(HydraConfig.get())
+        )
         # What cannot be resumed where it is tracked starts anew.
         is_readable = self.experiment.tracking.is_readable
         earlier = self.sweep.unfinished(self.digest) if is_readable else None

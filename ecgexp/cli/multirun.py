@@ -20,7 +20,13 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ecgexp.config.compose import build_experiment, explain, plain, sweep_settings
+from ecgexp.config.compose import (
+    build_experiment,
+    explain,
+    own_folder_of,
+    plain,
+    sweep_settings,
+)
 from ecgexp.config.untrusted_overrides import check_typed_once, container
 from ecgexp.console import Console
 from ecgexp.settings.build import build_node
@@ -70,7 +76,7 @@ class Opening(Callback):
             _display = SweepDisplay(_opened[0], Console())
             _display.start()
         except (HydraException, OmegaConfBaseException) as error:
-            _refuse(explain(error, config.hydra.overrides.task))
+            _refuse(explain(error, config.hydra.overrides.task, own=own_folder_of(config.hydra)))
         except (ConfigError, DataError) as error:
             _refuse(error)
 
@@ -119,9 +125,10 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
     sweep = Sweep.open(Path(config.hydra.sweep.dir), overrides, planned, settings)
     with counted_from(Path.cwd()):
         tracking = build_node(plain(shared)["tracking"], "tracking", Tracking)
+    typed = command(overrides, multirun=True, config_dir=own_folder_of(config.hydra))
     with ExitStack() as stack:
         stack.enter_context(_held(sweep))
-        parent = create_parent_run(sweep, tracking, command(overrides, multirun=True))
+        parent = create_parent_run(sweep, tracking, typed)
         opened = sweep.with_parent(parent.run_id, private_dir=tracking.private_dir())
         held = stack.pop_all()
     return opened, parent, held

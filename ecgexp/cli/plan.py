@@ -44,6 +44,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="the settings of the run, as for ecgexp",
     )
     parser.add_argument(
+        "--config-dir",
+        metavar="FOLDER",
+        help="your own folder of YAML files, as for ecgexp --config-dir",
+    )
+    parser.add_argument(
         "--units",
         type=_units,
         metavar="N,N,…",
@@ -77,7 +82,9 @@ def _print_plan(options: argparse.Namespace) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         check_typed_once(options.overrides)
-        experiment = build_experiment(load_config(options.overrides), base_dir=Path.cwd())
+        experiment = build_experiment(
+            load_config(options.overrides, own=options.config_dir), base_dir=Path.cwd()
+        )
         if options.units is None:
             parts = _of_the_data(experiment)
         else:

@@ -9,13 +9,13 @@ import yaml
 
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.settings.registry import is_public_name
+from ecgexp.settings.registry import is_former_name
 from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import read_text, refusal
 from ecgexp.tracking.local.artifact_files import plain
 from ecgexp.tracking.local.run_json import read_run
 from ecgexp.tracking.params import has_effect, loggable, parameters
-from ecgexp.tracking.provenance import git_state, versions
+from ecgexp.tracking.provenance import git_state, plugin_tags, versions
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,24 +25,35 @@ _FIX = "restore the file from a copy, or start the run again from the beginning"
 _log = logging.getLogger(__name__)
 
 
-def stored_config(run_dir: Path, overrides: Sequence[str]) -> "DictConfig":
+def stored_config(
+    run_dir: Path, overrides: Sequence[str], *, own: Path | None = None
+) -> "DictConfig":
     """Composes the configuration of a run again, from its own overrides and those of this command.
 
     Args:
       run_dir: folder of the run.
       overrides: overrides of this command.
+      own: folder that `--config-dir` names in this command; None: that of the run, if it had one.
 
     Returns:
       The composed configuration, equal to that of the run in every setting that affects a result.
 
     Raises:
-      ConfigError: a setting that affects a result differs from that of the run.
+      ConfigError: a setting that affects a result differs from that of the run, or the folder of
+        its `--config-dir` is missing.
       DataError: the overrides of the run cannot be read.
     """
     stored = _read_overrides(run_dir)
-    config = load_config([*_experiment_only(stored), *_experiment_only(overrides)])
-    _check_same(run_dir, for_the_record(config))
-    _warn_of_other_code(run_dir)
+    own = own or _own_folder(run_dir)
+    if own is not None and not own.is_dir():
+        raise ConfigError(
+            f"resume={run_dir}: the run was started with --config-dir {own}, and there is no such "
+            f"folder; use ecgexp --config-dir FOLDER resume={run_dir}, with its place now."
+        )
+    config = load_config([*_experiment_only(stored), *_experiment_only(overrides)], own=own)
+    values = for_the_record(config)
+    _check_same(run_dir, values)
+    _warn_of_other_code(run_dir, values)
     return config
 
 
@@ -65,6 +76,19 @@ def working_folder(run_dir: Path) -> Path:
         raise refusal(
             path, "is damaged: it has no working folder of the command", fix=_FIX
         ) from error
+
+
+def _own_folder(run_dir: Path) -> Path | None:
+    """Return the folder that `--config-dir` named when the run was started; None without one."""
+    path = run_dir / ".hydra" / "hydra.yaml"
+    if not path.exists():
+        return None
+    try:
+        sources = _read_yaml(path)["hydra"]["runtime"]["config_sources"]
+        found = [one["path"] for one in sources if one["provider"] == "command-line"]
+        return Path(str(found[0])) if found else None
+    except (LookupError, TypeError) as error:
+        raise refusal(path, "is damaged: it has no sources of the YAML files", fix=_FIX) from error
 
 
 def _read_overrides(run_dir: Path) -> list[str]:
@@ -112,7 +136,7 @@ def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
     if earlier := [
         f"{quoted(name)[1:-1]}={quoted(value)[1:-1]}"
         for name, value in sorted(then.items())
-        if name.endswith("_target_") and not is_public_name(value)
+        if name.endswith("_target_") and is_former_name(value)
     ]:
         raise ConfigError(
             f"resume={run_dir}: the run began with an earlier version of ecgexp ({earlier[0]}); "
@@ -130,13 +154,14 @@ def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
         )
 
 
-def _warn_of_other_code(run_dir: Path) -> None:
-    """Warns if code or versions differ: the run can resume, but not bit for bit."""
+def _warn_of_other_code(run_dir: Path, values: Mapping[str, Any]) -> None:
+    """Warns if code, versions or plug-ins differ: the run can resume, but not bit for bit."""
     tags = _run_json(run_dir)["tags"]
     commit, _ = git_state(Path(__file__).parent)
     now = {
         "git.commit": commit,
         **{f"version.{name}": version for name, version in versions().items()},
+        **plugin_tags(values),
     }
     differ = [
         f"{name} {value} (was {tags[name]})"

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp.cli import ending
 from ecgexp.cli.single_run import start_or_resume
-from ecgexp.config.location import config_dir
+from ecgexp.config.location import config_dir, overrides_in, own_folder, typed_folder
 from ecgexp.config.untrusted_overrides import guard
 from ecgexp.interruption import handle_signals
 from ecgexp.settings.declaration import (
@@ -62,7 +62,8 @@ def _compose_and_explain() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         from ecgexp.config.compose import explain
 
-        ending.fail(explain(error, sys.argv[1:]))
+        words = sys.argv[1:]
+        ending.fail(explain(error, overrides_in(words), own=typed_folder(words)))
     except (ConfigError, DataError, MachineError) as error:
         ending.fail(error)
     except OSError as error:  # a full disk, a read-only folder
@@ -77,6 +78,8 @@ def _compose_and_run_all() -> None:
     if {"--help", "-h"} & set(sys.argv):
         _list_options_without_copies()
     _check_shown_once()
+    if (folder := typed_folder(sys.argv[1:])) is not None:
+        own_folder(folder)
     guard()
     OmegaConf.register_new_resolver("ecgexp.workers", workers, replace=True)
     error: BaseException | None = None

@@ -49,6 +49,7 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
         command_settings,
         for_the_record,
         notes,
+        own_folder_of,
         sweep_settings,
         to_yaml,
     )
@@ -69,14 +70,14 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
             experiment.check_can_start()  # before the import of what a run needs
             write_notes(run_dir, notes(config, HydraConfig.get()))
             ending.remember(experiment, run_dir)
-            chosen = chosen_options(HydraConfig.get())
+            chosen, own = chosen_options(HydraConfig.get()), own_folder_of(HydraConfig.get())
             run(
                 experiment,
                 run_dir,
                 config=values,
                 resolved_yaml=to_yaml(values),
                 name=" ".join([*chosen.values(), f"seed {experiment.seed}"]),
-                tags={"command": command(overrides), **chosen},
+                tags={"command": command(overrides, config_dir=own), **chosen},
                 deadline=deadline,
             )
         except (ConfigError, DataError, KeyboardInterrupt, SystemExit):
@@ -88,7 +89,13 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
     """Resumes a run, or completes it if it has finished; removes the folder of this command."""
     from ecgexp.cli.resume import stored_config, working_folder
     from ecgexp.cli.run_argument import named_folder
-    from ecgexp.config.compose import build_experiment, command_settings, for_the_record, to_yaml
+    from ecgexp.config.compose import (
+        build_experiment,
+        command_settings,
+        for_the_record,
+        own_folder_of,
+        to_yaml,
+    )
     from ecgexp.experiment.deadline import Deadline
     from ecgexp.experiment.run import run
     from ecgexp.tracking.local.lock import discard_unheld, hold, move_log
@@ -104,7 +111,7 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
             given = any(text.startswith("tracking.uri=") for text in overrides)
             _complete(run_dir, store=str(config.tracking.uri) if given else None)
             return
-        stored = stored_config(run_dir, overrides)
+        stored = stored_config(run_dir, overrides, own=own_folder_of(HydraConfig.get()))
         os.chdir(working_folder(run_dir))
         values = for_the_record(stored)
         experiment = build_experiment(stored, base_dir=Path.cwd())

@@ -5,7 +5,7 @@ mixes examples for some values only can pass. Therefore functions that are not k
 `callables`) are called with one unit at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,6 +64,41 @@ def check_rows_apart(model: tf.keras.Model, loss_fn: PerExampleLoss, *, recorded
             _compare(run, inputs, labels, rng)
 
 
+def check_loss_apart(loss_fn: PerExampleLoss, *, num_classes: int) -> None:
+    """Reject a loss in which one example of a batch affects the value of another.
+
+    Args:
+      loss_fn: (labels (rows,) int32, logits (rows, classes) float32) -> (rows,).
+      num_classes: classes of the logits.
+
+    Raises:
+      ConfigError: it is reduced, the value of another row changed, it keeps state or draws random
+        numbers, or it fails for such arguments; the message says which.
+    """
+    rng = np.random.default_rng(0)
+    for rows in BATCHES:
+        logits = tf.constant(rng.standard_normal((rows, num_classes)), tf.float32)
+        labels = tf.constant(np.arange(rows) % num_classes, tf.int32)
+        try:
+            per_example_losses(loss_fn, labels, logits)
+        except ConfigError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ConfigError(
+                f"loss: it fails for class numbers (rows,) and logits (rows, {num_classes}) "
+                f"({why}); use a function of these."
+            ) from error
+        check_loss(loss_fn, labels, logits)
+        _compare(
+            lambda values, labels: _named(tf.constant(values[0]), loss_fn, labels),
+            [logits.numpy()],
+            labels,
+            rng,
+            changes=range(rows),
+        )
+
+
 def check_views_apart(
     augment: Callable[..., Mapping[str, tf.Tensor]], features: Mapping[str, np.ndarray]
 ) -> None:
@@ -106,13 +141,30 @@ def check_views_apart(
 
 
 def _compare(
-    run: Run, inputs: list[np.ndarray], labels: tf.Tensor, rng: np.random.Generator
+    run: Run,
+    inputs: list[np.ndarray],
+    labels: tf.Tensor,
+    rng: np.random.Generator,
+    *,
+    changes: Iterable[int] | None = None,
 ) -> None:
-    """Change one row and compare the results of `run` for the other rows."""
+    """Change one row and compare the results of `run` for the other rows.
+
+    Args:
+      run: computes the results.
+      inputs: of the model, (rows, ...).
+      labels: (rows,) or (rows, classes).
+      rng: draws the changed row.
+      changes: rows that are changed, one after the other; None: a random one.
+    """
     rows = len(inputs[0])
     before = run(inputs, labels)
-    for scale in _SCALES:
-        changed = int(rng.integers(rows))
+    given = None if changes is None else tuple(changes)
+    for scale, changed in (
+        (scale, changed)
+        for scale in _SCALES
+        for changed in (given if given is not None else (int(rng.integers(rows)),))
+    ):
         others = np.arange(rows) != changed
         after = run(*_with_row_changed(inputs, labels, changed, scale))
         moved = [name for name in before if not _same(before[name][others], after[name][others])]
@@ -120,10 +172,11 @@ def _compare(
         again = run(inputs, labels) if moved else before
         moved = [name for name in moved if _same(before[name][others], again[name][others])]
         if moved:
+            setting = "loss" if moved[0] == "the loss" else "model"
             raise ConfigError(
-                f"model: {moved[0]} of one example changes when another example of the batch does, "
-                "so clipping does not bound the influence of one example; use activations and a "
-                "loss that process each example independently."
+                f"{setting}: {moved[0]} of one example changes when another example of the batch "
+                "does, so clipping does not bound the influence of one example; use activations "
+                "and a loss that process each example independently."
             )
 
 

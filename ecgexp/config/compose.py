@@ -4,20 +4,26 @@ The composed configuration specifies a run completely. `settings.build.build_nod
 value of it; the packages above this one in the order do not read the configuration.
 """
 
-from collections.abc import Sequence
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
+from hydra._internal import hydra as hydra_internals
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from hydra.initialize import get_gh_backup, restore_gh_from_backup
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from ecgexp.config.command_settings import CommandSettings, ConsoleSettings
 from ecgexp.config.explanation import explanation, one_line
-from ecgexp.config.location import config_dir
+from ecgexp.config.location import config_dir, own_folder
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.config.untrusted_overrides import container, not_an_option
 from ecgexp.settings.build import build_node
@@ -39,11 +45,14 @@ CONFIG_NAME = "config"
 _SHARED = ("console", "data", "max_minutes", "name", "resume", "sweep")
 
 
-def load_experiment(overrides: Sequence[str] = ()) -> "Experiment":
+def load_experiment(
+    overrides: Sequence[str] = (), *, own: str | Path | None = None
+) -> "Experiment":
     """Build the experiment that `ecgexp OVERRIDES…` runs, for notebooks and tests.
 
     Args:
       overrides: Hydra overrides, e.g. `["model=resnet1d", "seed=1"]`.
+      own: your own folder of YAML files, as for `--config-dir`.
 
     Returns:
       The experiment, with all settings checked.
@@ -56,40 +65,65 @@ def load_experiment(overrides: Sequence[str] = ()) -> "Experiment":
       >>> experiment.trainer.epochs, experiment.model.kernel_size
       (5, 7)
     """
-    return build_experiment(load_config(overrides))
+    return build_experiment(load_config(overrides, own=own))
 
 
-def load_config(overrides: Sequence[str] = ()) -> DictConfig:
+def load_config(overrides: Sequence[str] = (), *, own: str | Path | None = None) -> DictConfig:
     """Compose the configuration of `ecgexp OVERRIDES…`, without checking values.
 
     Args:
       overrides: Hydra overrides.
+      own: your own folder of YAML files, as for `--config-dir`.
 
     Returns:
       The configuration without the node `hydra`.
 
     Raises:
-      ConfigError: an override has an unknown key or option.
+      ConfigError: an override has an unknown key or option, or there is no such folder.
 
     Example:
       >>> load_config(["trainer=dp", "privacy.noise_multiplier=2"]).privacy.noise_multiplier
       2
     """
-    config = _load_whole(overrides)
+    config = load_whole(overrides, own=own)
     with open_dict(config):
         del config["hydra"]
     return config
 
 
-def _load_whole(overrides: Sequence[str]) -> DictConfig:
-    """Compose the configuration of `ecgexp OVERRIDES…`, with the node `hydra`."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+def load_whole(overrides: Sequence[str] = (), *, own: str | Path | None = None) -> DictConfig:
+    """Compose the configuration of `ecgexp OVERRIDES…`, with the node `hydra`.
+
+    Args:
+      overrides: Hydra overrides.
+      own: your own folder of YAML files, as for `--config-dir`.
+
+    Raises:
+      ConfigError: an override has an unknown key or option, or there is no such folder.
+    """
+    folder = None if own is None else own_folder(own)
+    with _own_hydra(folder):
         try:
             with not_an_option():
                 return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:
-            raise explain(error, overrides) from error
+            raise explain(error, overrides, own=own) from error
+
+
+@contextlib.contextmanager
+def _own_hydra(own: Path | None) -> Iterator[None]:
+    """Make Hydra look for YAML files where the command does, and restore its state afterwards."""
+    before = get_gh_backup()
+    GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    place = create_config_search_path(str(config_dir()))
+    if own is not None:  # where Hydra puts it
+        place.prepend("command-line", f"file://{own}", anchor=SearchPathQuery("schema"))
+    try:
+        hydra_internals.Hydra.create_main_hydra2("ecgexp", place)
+        yield
+    finally:
+        restore_gh_from_backup(before)
 
 
 def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Experiment":
@@ -227,11 +261,24 @@ def chosen_options(hydra: "HydraConf") -> dict[str, str]:
     return {name: str(choices[name]) for name in ("model", "trainer") if choices.get(name)}
 
 
-def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+def own_folder_of(hydra: "HydraConf") -> Path | None:
+    """Return the folder that `--config-dir` named for this run; None without one.
+
+    Args:
+      hydra: node `hydra` of the configuration.
+    """
+    sources = hydra.runtime.config_sources
+    return next((Path(one.path) for one in sources if one.provider == "command-line"), None)
+
+
+def explain(
+    error: Exception, overrides: Sequence[str], *, own: str | Path | None = None
+) -> ConfigError:
     """Convert an error of Hydra to one line with a remedy.
 
     Args:
       error: error of Hydra.
       overrides: overrides that were composed.
+      own: folder that `--config-dir` names.
     """
-    return explanation(error, overrides, compose=_load_whole)
+    return explanation(error, overrides, compose=functools.partial(load_whole, own=own))

@@ -26,6 +26,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
 from ecgexp.config.location import config_dir
+from ecgexp.settings import plugins
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.paths import check_inside
 from ecgexp.settings.redaction import HIDDEN, is_secret_name, redacted
@@ -114,6 +115,7 @@ class GuardedLoader(ConfigLoaderImpl):
         """Load one file and check it, as placed in its package."""
         loaded = super()._load_single_config(default=default, repo=repo)
         self._check(str(default.config_path), loaded)
+        _check_one_plugin(str(default.config_path), str(loaded.path))
         return loaded
 
     def _check(self, config_path: str, loaded: ConfigResult) -> None:
@@ -130,6 +132,21 @@ class GuardedLoader(ConfigLoaderImpl):
         raise ConfigError(
             f"{config_path}.yaml in {source} is refused: its node hydra can run code and choose "
             "where files are written; remove the node, and use hydra.…=… in the shell."
+        )
+
+
+def _check_one_plugin(config_path: str, source: str) -> None:
+    """Check that an option of a plug-in is that of one plug-in only."""
+    having = [
+        one
+        for one in plugins.installed().values()
+        if one.conf is not None and (one.conf / f"{config_path}.yaml").is_file()
+    ]
+    if len(having) > 1 and source in [f"file://{one.conf}" for one in having]:
+        group, _, option = config_path.rpartition("/")
+        raise ConfigError(
+            f"{group}={option}: the plug-ins {' and '.join(one.label for one in having)} both have "
+            "this option; uninstall one of them, or use an experiment file of your own."
         )
 
 
@@ -249,5 +266,16 @@ def check_typed_once(typed: Sequence[str]) -> None:
 
 
 def guard() -> None:
-    """Make Hydra compose all configurations with `GuardedLoader`."""
+    """Make Hydra compose all configurations of this process with `GuardedLoader`."""
     hydra_internals.ConfigLoaderImpl = GuardedLoader  # pyright: ignore[reportPrivateImportUsage]  # Hydra has no other place to name a loader
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Make Hydra compose with `GuardedLoader` within the block."""
+    before = hydra_internals.ConfigLoaderImpl  # pyright: ignore[reportPrivateImportUsage]  # see guard
+    guard()
+    try:
+        yield
+    finally:
+        hydra_internals.ConfigLoaderImpl = before  # pyright: ignore[reportPrivateImportUsage]  # see guard

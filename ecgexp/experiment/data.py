@@ -15,6 +15,7 @@ from ecgexp.data.partition.base import ClientPartition, Partition, check_partiti
 from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.experiment.part_checks import check_patients_known
+from ecgexp.features.checks import check_rows_apart
 from ecgexp.features.inputs import Features, transform_beats
 from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
@@ -113,6 +114,7 @@ def load_run_data(
         dataset=dataset, grouping=grouping, features=features, on_progress=on_progress
     )
     check_patients_known(beats.knows_patients, split=split, partition=partition)
+    check_rows_apart(features, window=beats.signals_mv.shape[1], leads=beats.signals_mv.shape[2])
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
     return assemble(

@@ -21,6 +21,7 @@ from ecgexp.experiment.part_checks import (
     check_classes,
     check_clients,
     check_features,
+    check_parts,
     check_patients_known,
     check_privacy,
     option_of,
@@ -37,6 +38,20 @@ from ecgexp.training.checkpointing.manager import CheckpointRule
 from ecgexp.training.device import Device
 from ecgexp.training.loss import Loss
 from ecgexp.training.model_selection import Selection
+
+# Their types are protocols, which Pydantic does not check.
+_PARTS = (
+    "dataset",
+    "split",
+    "features",
+    "augmentation",
+    "model",
+    "loss",
+    "trainer",
+    "privacy",
+    "partition",
+    "tracking",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +144,7 @@ class Experiment:
     figures: Figures = Figures()
 
     def __post_init__(self):
+        check_parts({name: getattr(self, name) for name in _PARTS})
         check_named_once("evaluate_on", self.evaluate_on)
         check_classes(self.grouping)
         self.selection.check_metric(

@@ -1,6 +1,10 @@
 """Checks that the parts of an experiment fit together."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
+
+from pydantic.dataclasses import is_pydantic_dataclass
 
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.data.grouping import LabelGrouping
@@ -8,12 +12,15 @@ from ecgexp.data.partition.base import Partition
 from ecgexp.data.partition.natural import ByPatient, ByRecord
 from ecgexp.data.splits.base import Splitter
 from ecgexp.evaluation.names import metric_names
+from ecgexp.features.checks import crossing_beats
 from ecgexp.features.inputs import Features
 from ecgexp.models.base import ModelBuilder
 from ecgexp.privacy.plan import Privacy
 from ecgexp.privacy.unit_checks import check_unit_covers_features, shared_units
+from ecgexp.settings.build import to_node
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.option_names import option_name
+from ecgexp.settings.plugins import used_by
 from ecgexp.training.base import Trainer
 
 if TYPE_CHECKING:
@@ -26,6 +33,58 @@ _STATED = "dataset.patients= with the patient of each beat"
 def option_of(part: Any) -> str:
     """Return the name by which a user chooses a part: `cnn1d` for a `Cnn1d`."""
     return option_name(type(part).__name__)
+
+
+def check_parts(parts: Mapping[str, Any]) -> None:
+    """Check that every part is a settings object, before its values are used.
+
+    Args:
+      parts: name of the setting -> its value.
+
+    Raises:
+      ConfigError: a part is another object, such as a Keras model.
+    """
+    for name, part in parts.items():
+        if not is_pydantic_dataclass(type(part)):
+            raise ConfigError(_not_loadable(name, part))
+
+
+def check_can_be_loaded(experiment: "Experiment") -> None:
+    """Check that the run, its model and its preprocessing can be loaded again.
+
+    Raises:
+      ConfigError: a part is of a class without a public name.
+    """
+    for field in fields(experiment):
+        value = getattr(experiment, field.name)
+        try:
+            to_node(value)
+        except ConfigError as error:
+            raise ConfigError(_not_loadable(field.name, value)) from error
+
+
+def _not_loadable(name: str, part: Any) -> str:
+    return (
+        f"{name}=<{type(part).__module__}.{type(part).__qualname__}>: could not be loaded again by "
+        "resume and prediction, which need a settings class with a public name; use one of ecgexp, "
+        "or of a plug-in (ecgexp-new plugin NAME writes one)."
+    )
+
+
+def plugin_notes(experiment: "Experiment") -> Mapping[str, Sequence[str]]:
+    """Return the note on plug-ins of a run with a privacy guarantee, which rests on their code."""
+    if not experiment.has_privacy_guarantee:
+        return {}
+    parts: dict[str, list[str]] = {}
+    for field in fields(experiment):
+        for plugin in used_by(to_node(getattr(experiment, field.name))).values():
+            parts.setdefault(plugin.label, []).append(field.name)
+    return {
+        "plug-ins": [
+            f"the guarantee also rests on code of the plug-in {label}: {', '.join(names)}"
+            for label, names in parts.items()
+        ]
+    }
 
 
 def check_classes(grouping: LabelGrouping) -> None:
@@ -94,7 +153,7 @@ def check_privacy(experiment: "Experiment") -> None:
             "clip, or privacy.unit=patient."
         )
     trainer.check_privacy(privacy)
-    check_unit_covers_features(privacy.unit, experiment.features.features_crossing_beats)
+    check_unit_covers_features(privacy.unit, crossing_beats(experiment.features))
     if (
         experiment.has_privacy_guarantee
         and privacy.unit != "beat"

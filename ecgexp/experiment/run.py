@@ -14,6 +14,7 @@ from ecgexp.experiment.final_evaluation import evaluate_selected
 from ecgexp.experiment.logged_evaluation import LoggedEvaluation, evaluated_run
 from ecgexp.experiment.notes import Messages
 from ecgexp.experiment.out_of_memory import explained_out_of_memory
+from ecgexp.experiment.part_checks import check_can_be_loaded
 from ecgexp.experiment.plan import plan_of
 from ecgexp.experiment.plan_text import render
 from ecgexp.experiment.setup import RunSetup, set_up
@@ -36,6 +37,7 @@ from ecgexp.tracking.local.lock import hold
 from ecgexp.tracking.local.result import Result, known_run_id
 from ecgexp.tracking.params import parameters
 from ecgexp.tracking.private_folder import FOLDER as PRIVATE
+from ecgexp.tracking.provenance import plugin_tags
 from ecgexp.tracking.publishing import publishing_of
 from ecgexp.tracking.resources import PeakMemory
 from ecgexp.training.checkpointing.manager import begin_journal, check_journal
@@ -95,6 +97,8 @@ def run(
             f"resume={run_dir}: {experiment.tracking.shown_in} cannot take back the epochs that a "
             "resumed run repeats; use tracking=none to resume the run in its folder alone"
         )
+    check_can_be_loaded(experiment)
+    values = config or to_node(experiment)
     with hold(run_dir, new=not resume):
         console, started, memory = console or Console(), time.monotonic(), PeakMemory()
         if experiment.is_private and experiment.privacy.may_have_privacy_guarantee:
@@ -102,7 +106,7 @@ def run(
         publishing = publishing_of(run_dir, withholds=experiment.withholds)
         messages = Messages(publishing, console)
 
-        params = parameters(config or to_node(experiment))
+        params = parameters(values)
         tracker: ReadableTracker | None = None
 
         def begin() -> ReadableTracker:
@@ -119,6 +123,7 @@ def run(
                 tracker.set_tags(
                     {
                         "run.dir": str(run_dir.absolute()),
+                        **plugin_tags(values),
                         **experiment.options(),
                         **experiment.tags(),
                         **(tags or {}),

@@ -12,6 +12,7 @@ from ecgexp.experiment import class_coverage
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.notes import Messages
+from ecgexp.experiment.part_checks import plugin_notes
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
@@ -79,6 +80,7 @@ def set_up(
         run_dir, experiment.checkpoints, data_digest=run_data.beats.digest, resumes=resume
     )
     ledger = planned_ledger(experiment, run_data, checkpoint_manager)
+    messages.add(plugin_notes(experiment))
     messages.add(class_coverage.notes_before_training(experiment, run_data))
     training_loop = TrainingLoop(
         experiment, run_data, seeds, ledger, checkpoint_manager=checkpoint_manager

@@ -19,6 +19,7 @@ from ecgexp.settings.declaration import ConfigError, DataError, Pruned
 from ecgexp.tracking.base import ReadableTracker
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCurve, TrainingState
+from ecgexp.training.loss import build_loss
 from ecgexp.training.model_selection import ModelSelector
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class TrainingLoop:
         self._check_metric()
         self.history: dict[str, list[float]] = {}
         self._strategy = experiment.device.strategy()
+        self._loss = build_loss(experiment.loss, run_data.class_counts)
         model = self._build_model()
         self.num_parameters = sum(
             int(np.prod(variable.shape)) for variable in model.trainable_variables
@@ -242,7 +244,7 @@ class TrainingLoop:
         return experiment.trainer.train(
             self._run_data.data,
             build_model=self._build_model,
-            loss=experiment.loss.build(self._run_data.class_counts),
+            loss=self._loss,
             augmentation=experiment.augmentation,
             ledger=self.ledger,
             seeds=self.seeds,
@@ -288,7 +290,7 @@ class TrainingLoop:
             settings,
             run_data.data,
             build_model=self._build_model,
-            loss=experiment.loss.build(run_data.class_counts),
+            loss=self._loss,
             augmentation=experiment.augmentation,
             seeds=self.seeds,
         )

@@ -217,8 +217,9 @@ class ImageFeatures:
 
 def transform_beats(features: Features, beats: BeatSet) -> dict[str, np.ndarray]:
     """Return the features of all beats as arrays in memory."""
+    rr = beats.rr if features.uses_rr else None
     templates_mv = beats.template_of_each() if features.uses_template else None
-    return features.transform(beats.signals_mv, beats.rr, templates_mv)
+    return features.transform(beats.signals_mv, rr, templates_mv)
 
 
 def feature_shapes(features: Mapping[str, np.ndarray]) -> dict[str, Shape]:

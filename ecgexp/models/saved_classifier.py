@@ -8,6 +8,7 @@ architecture is rebuilt from our own settings classes, so no file can name anyth
 import hashlib
 import io
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,10 @@ from ecgexp.models.classifier import FIX, Classifier
 from ecgexp.models.saved_preprocessing import FILE as _PREPROCESSING
 from ecgexp.models.saved_preprocessing import preprocessing_json, read_preprocessing
 from ecgexp.privacy import publication
+from ecgexp.settings import plugins
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.plugins import code_of
 from ecgexp.storage.archive import read_archive, write_archive
 from ecgexp.storage.atomic import replacing_folder
 from ecgexp.storage.digests import digest
@@ -33,13 +36,15 @@ _DESCRIPTION, _WEIGHTS, _EARLIER = "model.json", "weights.safetensors", "weights
 _FILES = (_DESCRIPTION, _PREPROCESSING, _WEIGHTS)
 _FORMAT = 9
 _MOST_BYTES = 1 << 32  # of weights
+_log = logging.getLogger(__name__)
 _FIX_EARLIER = "train the model again with this version, or use the version that saved it"
 
 
 class Description(TypedDict):
     """Content of `model.json`.
 
-    `sha256` is of all other entries; the other files are included by their digests.
+    `sha256` is of all other entries; the other files are included by their digests. `plugins`
+    gives version and digest of those whose classes the model uses; missing if there are none.
     """
 
     format: int
@@ -50,6 +55,7 @@ class Description(TypedDict):
     preprocessing_sha256: str
     weights_sha256: str
     sha256: str
+    plugins: NotRequired[dict[str, str]]
 
 
 class _Format(TypedDict):
@@ -101,6 +107,9 @@ def _write(classifier: Classifier, weights: Mapping[str, np.ndarray], folder: Pa
         "preprocessing_sha256": hashlib.sha256(preprocessing).hexdigest(),
         "weights_sha256": hashlib.sha256(content.getvalue()).hexdigest(),
     }
+    used = code_of([description["model"], to_node(classifier.preprocessing.features)])
+    if used:
+        description["plugins"] = dict(used)
     description["sha256"] = _digest(description)
     if unlisted := [
         name for name in description if publication.find("model content", name) is None
@@ -141,11 +150,13 @@ def load_classifier(folder: Path | str) -> Classifier:
     (`tests/tensorflow/models/test_classifier.py`).
 
     Raises:
-      ConfigError: its architecture or input has a setting that this version does not know.
+      ConfigError: its architecture or input has a setting that this version does not know, or it
+        needs a plug-in that is not installed. A plug-in with other code is a warning.
       DataError: a file is missing, damaged, or of another format.
     """
     folder = Path(folder)
     description = read_description(folder)
+    _check_plugins(folder, description.get("plugins", {}))
     path = folder / _WEIGHTS
     try:
         content = read_bytes(path, fix=FIX, most=_MOST_BYTES)
@@ -174,6 +185,26 @@ def load_classifier(folder: Path | str) -> Classifier:
         database=description["database"],
         classes_without_training_beats=None if unlearned is None else tuple(unlearned),
     )
+
+
+def _check_plugins(folder: Path, stored: Mapping[str, str]) -> None:
+    for name, code in stored.items():
+        plugin = plugins.installed().get(name)
+        if plugin is None:
+            wanted = "==".join(code.split(" ")[:2])
+            raise ConfigError(
+                f"{folder}: the model needs the plug-in {name}, which is not installed; use "
+                f"`pip install {wanted}`, from where you have it."
+            )
+        if plugin.code != code:
+            _log.warning(
+                "%s: the model was trained with other code of the plug-in %s (%s), and %s is "
+                "installed; its predictions may differ",
+                folder,
+                name,
+                code,
+                plugin.code,
+            )
 
 
 def _check_digest(path: Path, content: bytes, sha256: str) -> None:

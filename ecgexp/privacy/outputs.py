@@ -227,7 +227,7 @@ TABLE: tuple[Output, ...] = (
 
     # Tags.
     *_of("tag", "public", "machine", "code, versions, machine and process", "git.*", "version.*",
-        "host.*", "process.*", "mlflow.source.*", "mlflow.user"),
+        "plugin.*", "host.*", "process.*", "mlflow.source.*", "mlflow.user"),
     *_of("tag", "public", "settings", "names, and the command line", "mlflow.runName",
         "mlflow.parentRunId", "run.dir", "command", "model", "trainer", "job.digest", "sweep",
         "sweep.*", "protocol_errors"),
@@ -290,8 +290,8 @@ TABLE: tuple[Output, ...] = (
         "data/notes*"),
 
     # Content of the saved model other than its weights.
-    *_of("model content", "public", "settings", "architecture and preprocessing", "format", "model",
-        "database", "preprocessing_sha256"),
+    *_of("model content", "public", "settings", "architecture and preprocessing, and the plug-ins "
+        "that they name", "format", "model", "plugins", "database", "preprocessing_sha256"),
     *_of("model content", "covered", "weights",
         "digest of the weights, alone and with the description of the model", "weights_sha256",
         "sha256"),

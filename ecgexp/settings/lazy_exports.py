@@ -58,9 +58,52 @@ def public_imports(package: str) -> dict[str, str]:
     }
 
 
+def imported_names(file: Path, package: str) -> dict[str, str]:
+    """Return name -> module for what the `__init__.py` of a package defines or imports itself.
+
+    Args:
+      file: the `__init__.py`, which is not imported.
+      package: name of the package, to which relative imports refer.
+    """
+    tree = parse_file(file)
+    found = {node.name: package for node in tree.body if isinstance(node, ast.ClassDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level <= 1:
+            parts = [*([package] if node.level else []), *([node.module] if node.module else [])]
+            found |= {
+                alias.name: ".".join(parts)
+                for alias in node.names
+                if alias.asname in (None, alias.name)
+            }
+    return found
+
+
+def declares_settings(file: Path, name: str) -> bool:
+    """Return whether a source file has the class `name` with the decorator `@settings`."""
+    return file.is_file() and any(
+        isinstance(node, ast.ClassDef)
+        and node.name == name
+        and any(
+            getattr(mark, "id", getattr(mark, "attr", "")) == "settings"
+            for mark in node.decorator_list
+        )
+        for node in parse_file(file).body
+    )
+
+
 def source_tree(module: str) -> ast.Module:
     """Return the parsed source of a module, which is not imported."""
+    return parse_file(source_file(module))
+
+
+def source_file(module: str) -> Path:
+    """Return the file of a module, which is not imported."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    return Path(spec.origin)
+
+
+def parse_file(file: Path) -> ast.Module:
+    """Return the parsed source of a file."""
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))

@@ -1,16 +1,16 @@
 """The registry of settings classes: a `_target_` to its class, and a class to its `_target_`.
 
-A `_target_` is a public name, `ecgexp.PACKAGE.NAME`, e.g. `ecgexp.training.Federated`. Packages
-list their public names in `__init__.py` (`lazy_exports`); the registry holds no list of its own.
-YAML files, saved models and the parameters of runs contain public names only, so a module can be
-moved without a change of these files.
+A `_target_` is a public name: `ecgexp.PACKAGE.NAME`, e.g. `ecgexp.training.Federated`, or
+`PLUGIN.NAME` of an installed plug-in (`plugins`). Packages list their public names in `__init__.py`
+(`lazy_exports`); the registry holds no list of its own. YAML files, saved models and the parameters
+of runs contain public names only, so a module can be moved without a change of these files.
 
-**Guarantees**: `settings_class` returns a settings class that a package exports, and imports
-nothing else, whatever text it is given. Each settings class has one public name, and
-`settings_class(public_name(cls)) is cls` (`tests/unit/settings/test_public_names.py`).
+**Guarantees**: `settings_class` returns a settings class that a package of ecgexp or a plug-in
+exports and defines itself, and imports nothing else, whatever text it is given. Each settings class
+has one public name, and `settings_class(public_name(cls)) is cls`
+(`tests/unit/settings/test_public_names.py`, `tests/unit/settings/test_plugins.py`).
 """
 
-import ast
 import difflib
 import importlib
 import pkgutil
@@ -21,8 +21,9 @@ from typing import Any, Protocol
 from pydantic.dataclasses import is_pydantic_dataclass
 
 import ecgexp
+from ecgexp.settings import plugins
 from ecgexp.settings.declaration import ConfigError
-from ecgexp.settings.lazy_exports import public_imports, source_tree
+from ecgexp.settings.lazy_exports import declares_settings, public_imports, source_file
 
 
 def settings_class(target: Any, path: str = "", kind: type | None = None) -> type:
@@ -37,19 +38,19 @@ def settings_class(target: Any, path: str = "", kind: type | None = None) -> typ
       The class.
 
     Raises:
-      ConfigError: it is not the public name of a settings class, or the class is of another kind;
-        the message states names that can be used.
+      ConfigError: it is not the public name of a settings class, its plug-in cannot be imported, or
+        the class is of another kind; the message states what can be used.
 
     Example:
       >>> settings_class("ecgexp.models.Cnn1d").__name__
       'Cnn1d'
     """
-    found, key = _find(target), f"{path}._target_" if path else "_target_"
+    key = f"{path}._target_" if path else "_target_"
+    module = _module_of(target)
+    found = None if module is None else _imported(module, target, key)
     if found is None:
-        near = _nearest(str(target))
-        use = f"{key}={near}" if near else "a public name such as ecgexp.models.Cnn1d"
         shown = "null" if target is None else target
-        raise ConfigError(f"{key}={shown}: not the public name of a settings class; use {use}.")
+        raise ConfigError(f"{key}={shown}: {_why_unknown(target)}; use {_use(target, key)}.")
     if kind is not None and not _fits(found, kind):
         raise ConfigError(
             f"{key}={target}: not of the kind {kind.__name__}; use {' or '.join(names_of(kind))}."
@@ -71,8 +72,8 @@ def names_of(kind: type) -> list[str]:
       ['ecgexp.training.Device']
     """
     package = ".".join(kind.__module__.split(".")[:2])
-    names = (f"{package}.{name}" for name in _packages()[package])
-    return [name for name in names if (cls := _find(name)) is not None and _fits(cls, kind)]
+    names = (f"{package}.{name}" for name in _packages().get(package, {}))
+    return [name for name in names if is_public_name(name) and _fits(settings_class(name), kind)]
 
 
 def is_protocol(kind: type) -> bool:
@@ -86,19 +87,26 @@ def public_name(cls: type) -> str:
     Raises:
       ConfigError: its package does not export the class.
     """
-    target = ".".join([*cls.__module__.split(".")[:2], cls.__qualname__])
-    if _find(target) is not cls:
+    parts = cls.__module__.split(".")
+    own = parts[:2] if parts[0] == ecgexp.__name__ else parts[:1]
+    target = ".".join([*own, cls.__qualname__])
+    if not is_public_name(target) or settings_class(target) is not cls:
         raise ConfigError(
-            f"{cls.__module__}.{cls.__qualname__}: no package of ecgexp exports this "
-            "class, so that "
-            "no file could refer to it; use a settings class with a public name."
+            f"{cls.__module__}.{cls.__qualname__}: no package of ecgexp and no plug-in exports "
+            "this class, so that no file could refer to it; use a settings class with a public "
+            "name, for example in a plug-in (ecgexp-new plugin NAME)."
         )
     return target
 
 
 def is_public_name(target: Any) -> bool:
-    """Return whether `target` is the public name of a settings class."""
-    return _find(target) is not None
+    """Return whether `target` is the public name of a settings class; nothing is imported."""
+    return _module_of(target) is not None
+
+
+def is_former_name(target: Any) -> bool:
+    """Return whether `target` names a class of ecgexp that this version does not have."""
+    return str(target).startswith(f"{ecgexp.__name__}.") and not is_public_name(target)
 
 
 def _fits(cls: type, kind: type) -> bool:
@@ -118,13 +126,40 @@ def _packages() -> Mapping[str, Mapping[str, str]]:
     return {module.name: public_imports(module.name) for module in modules if module.ispkg}
 
 
-def _find(target: Any) -> type | None:
-    package, _, name = str(target).rpartition(".")
-    module = _packages().get(package, {}).get(name)
-    if not isinstance(target, str) or module is None or not _declares_settings(module, name):
+def _module_of(target: Any) -> str | None:
+    """Return the module that defines the settings class `target`; None: it is no public name."""
+    if not isinstance(target, str):
         return None
-    found = getattr(importlib.import_module(module), name)
-    return found if isinstance(found, type) and is_pydantic_dataclass(found) else None
+    package, _, name = target.rpartition(".")
+    module = _packages().get(package, {}).get(name)
+    if module is not None:
+        return module if _declares_settings(module, name) else None
+    return _names_of_plugin(package).get(name)
+
+
+def _names_of_plugin(package: str) -> Mapping[str, str]:
+    plugin = plugins.installed().get(package) if package.isidentifier() else None
+    try:
+        return {} if plugin is None else plugin.modules
+    except (SyntaxError, OSError, ValueError):  # its source cannot be read
+        return {}
+
+
+def _imported(module: str, target: str, key: str) -> type | None:
+    """Return the class of a public name; None if its module has replaced it by something else."""
+    name, top = target.rpartition(".")[2], module.partition(".")[0]
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        if top == ecgexp.__name__:
+            raise
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"{key}={target}: the plug-in {plugins.installed()[top].label} cannot be imported: "
+            f"{why}; fix the plug-in, or use a class of another package."
+        ) from error
+    is_own = isinstance(found, type) and found.__module__.partition(".")[0] == top
+    return found if is_own and found.__qualname__ == name and is_pydantic_dataclass(found) else None
 
 
 @cache
@@ -133,21 +168,38 @@ def _declares_settings(module: str, name: str) -> bool:
 
     The modules of other public names are not imported: some of them load TensorFlow.
     """
-    return any(
-        isinstance(node, ast.ClassDef)
-        and node.name == name
-        and any(
-            isinstance(mark, ast.Name) and mark.id == "settings" for mark in node.decorator_list
+    return declares_settings(source_file(module), name)
+
+
+def _why_unknown(target: Any) -> str:
+    package = str(target).partition(".")[0]
+    for one in plugins.refused():
+        if one.name == package:
+            return f"the plug-in {package} cannot be used: {one.why}"
+    return "not the public name of a settings class"
+
+
+def _use(target: Any, key: str) -> str:
+    """Return what to use instead of an unknown name, as a part of a message."""
+    near = _nearest(str(target))
+    if near:
+        return f"{key}={near}"
+    package, _, name = str(target).rpartition(".")
+    if package.isidentifier() and name.isidentifier() and package != ecgexp.__name__:
+        return (
+            f"a public name such as ecgexp.models.Cnn1d, or install the plug-in {package} "
+            "(ecgexp-doctor lists those installed)"
         )
-        for node in source_tree(module).body
-    )
+    return "a public name such as ecgexp.models.Cnn1d"
 
 
 def _nearest(target: str) -> str | None:
     """Return a settings class of a similar name, in the same package if there is one."""
     parts = target.split(".")
     if parts[0] != ecgexp.__name__:
-        return None
+        own = {name: f"{parts[0]}.{name}" for name in _names_of_plugin(parts[0])}
+        near = difflib.get_close_matches(parts[-1], own, n=1)
+        return own[near[0]] if near else min(own.values(), default=None)
     own = ".".join(parts[:2])
     for packages in ([own] if own in _packages() else []), sorted(_packages()):
         known = {name: f"{package}.{name}" for package in packages for name in _packages()[package]}

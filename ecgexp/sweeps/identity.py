@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ecgexp.settings.plugins import used_by
 from ecgexp.settings.redaction import redacted
 from ecgexp.storage.digests import digest, file_sha256
 from ecgexp.tracking.params import has_effect, parameters
@@ -19,13 +20,21 @@ _NO_PART_OF_A_RUN = ("analysis", "cli", "inference", "sweeps", "tracking")
 def job_digest(values: Mapping[str, Any], code: str) -> str:
     """Compute the SHA-256 of the settings and the code that determine a run's result.
 
-    The beats have a separate, keyed digest; the machine is not included.
+    The code includes that of the plug-ins that the settings name. The beats have a separate, keyed
+    digest; the machine is not included.
 
     Args:
       values: resolved configuration.
       code: digest from `code_digest`.
     """
-    return digest({"configuration": parameters(values), "code": code})
+    used = {name: plugin.sha256() for name, plugin in used_by(values).items()}
+    return digest(
+        {
+            "configuration": parameters(values),
+            "code": code,
+            **({"plugins": used} if used else {}),
+        }
+    )
 
 
 def sweep_digest(overrides: Iterable[str]) -> str:
@@ -81,18 +90,22 @@ def sweep_name(typed: Sequence[str]) -> str:
     return job_name(ordered, ordered)
 
 
-def command(overrides: Sequence[str], *, multirun: bool = False) -> str:
+def command(
+    overrides: Sequence[str], *, multirun: bool = False, config_dir: Path | None = None
+) -> str:
     """Return the shell command for some overrides, with secrets redacted.
 
     Args:
       overrides: as typed.
       multirun: whether it is a sweep.
+      config_dir: the user's own folder of YAML files.
     """
+    own = [] if config_dir is None else ["--config-dir", str(config_dir)]
     words = []
     for text in overrides:
         key, equals, value = text.partition("=")
         words.append(f"{key}{equals}{redacted({key: value})[key]}" if equals else text)
-    return shlex.join(["ecgexp", *(["-m"] if multirun else []), *words])
+    return shlex.join(["ecgexp", *own, *(["-m"] if multirun else []), *words])
 
 
 def _bare(override: str) -> str:

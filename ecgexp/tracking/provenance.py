@@ -7,6 +7,9 @@ import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from ecgexp.settings.plugins import code_of
 
 PACKAGES = (
     "ecgexp",
@@ -65,6 +68,15 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def plugin_tags(values: Any) -> dict[str, str]:
+    """Return the tags of the plug-ins that a configuration names: distribution, version, digest.
+
+    Args:
+      values: nested values of the configuration.
+    """
+    return {f"plugin.{name}": code for name, code in code_of(values).items()}
 
 
 def process_tags() -> dict[str, str]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ecgexp.clipping.losses import RowWiseLoss
 from ecgexp.settings.declaration import Fraction, Number, settings
+from ecgexp.settings.plugins import is_foreign
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,6 +33,38 @@ class Loss(Protocol):
           class_counts: (num_classes,) beats of each class in the training split.
         """
         ...
+
+
+def build_loss(settings: Loss, class_counts: np.ndarray) -> LossFn:
+    """Build a loss and, if it is a plug-in's, test that it has one value for each example.
+
+    **Guarantees**: a plug-in's loss knows the class counts only if its `class_weights` say so,
+    which the privacy statement then lists. Whatever it says of itself, it is not taken to be
+    row-wise, so that clipping computes it for one unit at a time
+    (`tests/tensorflow/training/test_plugin_loss.py`).
+
+    Args:
+      settings: of the loss.
+      class_counts: (num_classes,) beats of each class in the training split.
+
+    Returns:
+      The loss; see `Loss.build`.
+
+    Raises:
+      ConfigError: its value of one example depends on another one, or it is reduced.
+    """
+    if not is_foreign(settings):
+        return settings.build(class_counts)
+    from ecgexp.clipping.probe import check_loss_apart
+
+    counts = class_counts if settings.class_weights != "none" else np.ones_like(class_counts)
+    own = settings.build(counts)
+
+    def loss(labels: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
+        return own(labels, logits)
+
+    check_loss_apart(loss, num_classes=len(class_counts))
+    return loss
 
 
 @settings

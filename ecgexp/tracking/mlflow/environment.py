@@ -8,7 +8,7 @@ the package that runs and from the metadata of its installation, which may be ed
 import base64
 import hashlib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import ecgexp
+from ecgexp.settings.plugins import Plugin
 
 NAME = ecgexp.__name__
 _PACKAGE = Path(ecgexp.__file__).absolute().parent
@@ -24,8 +25,8 @@ _CODE = frozenset({".py", ".yaml", ".j2", ".css", ".js", ".sha256", ".txt", ".ty
 _TIME = (2020, 2, 2, 0, 0, 0)  # of every entry, so that equal files make equal wheels
 
 
-def write_wheel(folder: Path) -> Path:
-    """Write a wheel of the running package.
+def write_wheel(folder: Path, plugin: Plugin | None = None) -> Path:
+    """Write a wheel of the running package, or of a plug-in.
 
     **Guarantees** It holds the files of the package and no other file of a checkout
     (`tests/unit/tracking/test_logged_model.py`). Equal code makes equal
@@ -34,6 +35,7 @@ def write_wheel(folder: Path) -> Path:
 
     Args:
       folder: receives the file.
+      plugin: the plug-in; None: this package.
 
     Returns:
       Its path.
@@ -41,12 +43,16 @@ def write_wheel(folder: Path) -> Path:
     Raises:
       importlib.metadata.PackageNotFoundError: the package is not installed.
     """
-    distribution = metadata.distribution(NAME)
-    files = dict(sorted(_package_files()))
-    info = f"{NAME}-{distribution.version}.dist-info"
+    distribution = metadata.distribution(NAME if plugin is None else plugin.distribution)
+    stem = f"{canonicalize_name(distribution.name).replace('-', '_')}-{distribution.version}"
+    files = dict(sorted(_package_files() if plugin is None else _files_of(plugin)))
+    info = f"{stem}.dist-info"
     licenses = distribution.metadata.get_all("License-File") or ()
+    content_of = distribution.read_text  # which decodes UTF-8
     for name in ("METADATA", "entry_points.txt", *(f"licenses/{name}" for name in licenses)):
-        files[f"{info}/{name}"] = Path(str(distribution.locate_file(f"{info}/{name}"))).read_bytes()
+        text = content_of(name)
+        if text is not None:
+            files[f"{info}/{name}"] = text.encode()
     tag = _digest(files)
     files[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -54,7 +60,7 @@ def write_wheel(folder: Path) -> Path:
     ).encode()
     record = "".join(f"{name},{_record_hash(data)},{len(data)}\n" for name, data in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    path = folder / f"{NAME}-{distribution.version}-{tag}-py3-none-any.whl"
+    path = folder / f"{stem}-{tag}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, _TIME)
@@ -63,15 +69,26 @@ def write_wheel(folder: Path) -> Path:
     return path
 
 
-def exact_requirements() -> list[str]:
+def exact_requirements(used: Sequence[Plugin] = ()) -> list[str]:
     """Return `name==version` of all packages that this one needs, directly or not, as installed.
+
+    Args:
+      used: plug-ins, whose needs are added.
+
+    Returns:
+      The requirements, without this package and the plug-ins.
 
     Extras and groups of dependencies are not among them, nor is a package whose marker excludes
     this machine.
     """
     versions: dict[str, str] = {}
-    waiting = [(Requirement(text), frozenset[str]()) for text in metadata.requires(NAME) or ()]
-    done: set[tuple[str, frozenset[str]]] = set()
+    own = [NAME, *(plugin.distribution for plugin in used)]
+    waiting = [
+        (Requirement(text), frozenset[str]())
+        for name in own
+        for text in metadata.requires(name) or ()
+    ]
+    done = {(canonicalize_name(name), frozenset[str]()) for name in own}
     while waiting:
         requirement, extras = waiting.pop()
         if requirement.marker is not None and not any(
@@ -100,6 +117,11 @@ def _package_files() -> Iterator[tuple[str, bytes]]:
         for path in sorted(folder.rglob("*")):
             if path.suffix in _CODE and path.is_file():
                 yield f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+
+
+def _files_of(plugin: Plugin) -> Iterator[tuple[str, bytes]]:
+    for path in plugin.files():
+        yield f"{plugin.name}/{path.relative_to(plugin.folder).as_posix()}", path.read_bytes()
 
 
 def _digest(files: Mapping[str, bytes]) -> str:

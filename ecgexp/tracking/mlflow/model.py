@@ -16,6 +16,7 @@ from ecgexp.models.classifier import FIX
 from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.models.saved_classifier import read_description
 from ecgexp.models.saved_preprocessing import read_preprocessing
+from ecgexp.settings import plugins
 from ecgexp.tracking.kept_files import remove_partial_uploads
 from ecgexp.tracking.mlflow.environment import exact_requirements, write_wheel
 from ecgexp.tracking.mlflow.store import Store
@@ -96,24 +97,34 @@ def save_pyfunc(folder: Path, target: Path, *, description: Model | None = None)
     """Write the MLflow model of the classifier in `folder` to the new folder `target`.
 
     **Guarantees** It is loaded and served in an environment with its requirements alone: a wheel of
-    this package is among them, as a file of the model, and no file of a checkout is
-    (`tests/end_to_end/test_predict.py`). The input example is synthetic, so that the model of a
-    private run has no beat of a patient.
+    this package and one of each plug-in that it uses are among them, as files of the model, and no
+    file of a checkout is (`tests/end_to_end/test_predict.py`). The input example is synthetic, so
+    that the model of a private run has no beat of a patient.
     """
-    class_names = read_description(folder)["class_names"]
+    description_of_model = read_description(folder)
+    class_names = description_of_model["class_names"]
+    used = [plugins.installed()[name] for name in description_of_model.get("plugins", {})]
     preprocessing = read_preprocessing(folder, fix=FIX)
     with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
         wheel = write_wheel(Path(scratch))
+        others = {plugin.name: write_wheel(Path(scratch), plugin) for plugin in used}
         pyfunc.save_model(
             path=str(target),
             mlflow_model=description or Model(),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"classifier": str(folder), "wheel": str(wheel)},
+            artifacts={
+                "classifier": str(folder),
+                "wheel": str(wheel),
+                **{f"plugin_{name}": str(file) for name, file in others.items()},
+            },
             signature=signature(preprocessing, class_names),
             input_example=input_example(preprocessing),
             # Listed, because MLflow would otherwise load the model in a new process to find its
             # imports. The path is relative to the model's folder, where MLflow installs them.
-            pip_requirements=[f"artifacts/{wheel.name}", *exact_requirements()],
+            pip_requirements=[
+                *(f"artifacts/{file.name}" for file in (wheel, *others.values())),
+                *exact_requirements(used),
+            ],
             metadata={"class_names": class_names},
         )
 

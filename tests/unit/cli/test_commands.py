@@ -27,12 +27,13 @@ WITH_RUN = {
     "ecgexp-sync": (["{}"], "RUN"),
 }
 WITH_OUTPUT = ("ecgexp-compare", "ecgexp-predict", "ecgexp-report")
-WITH_FOLDER = ("ecgexp-fetch",)  # an output that later calls complete
+WITH_FOLDER = ("ecgexp-fetch", "ecgexp-new")  # an output that later calls complete
 NEEDED = {
     "ecgexp-compare": ["x", "x"],
     "ecgexp-open": ["x"],
     "ecgexp-predict": ["x", "x"],
     "ecgexp-fetch": ["mitdb"],
+    "ecgexp-new": ["plugin", "x"],
 }
 
 
@@ -146,6 +147,7 @@ def complete(setup, function, line, folder):
         ("ecgexp-compare --sp", "--split"),
         ("ecgexp-doctor --clo", "--close-stale"),
         ("ecgexp-fetch mitdb --rec", "--records"),
+        ("ecgexp-new pl", "plugin"),
         ("ecgexp-open --st", "--store"),
         ("ecgexp-plan --un", "--units"),
         ("ecgexp-predict --beats det", "detector"),

@@ -234,3 +234,30 @@ def test_doctor_finding_is_one_line_when_redirected(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(doctor, "_CHECKS", (("", lambda _: [found]),))
     assert doctor.main(["--runs-dir", str(tmp_path)]) == 0
     assert path in capsys.readouterr().out.splitlines()[0]
+
+
+def test_plugins_are_listed_and_a_broken_one_is_a_line(settings, tmp_path):
+    from plugin_packages import MODEL, forget, install, on_path
+
+    from ecgexp.cli.plugin_checks import check_plugins
+
+    with on_path(tmp_path):
+        assert [found.what for found in check_plugins(settings)] == ["plug-ins"]
+        yaml = {"conf/model/one.yaml": "", "conf/model/mlp.yaml": ""}
+        install(tmp_path, "good", {"__init__.py": MODEL, "conf/model/one.yaml": ""})
+        install(tmp_path, "bad", {"__init__.py": f"import nowhere\n{MODEL}"})
+        install(tmp_path, "empty", {"__init__.py": ""})
+        install(tmp_path, "rude", {"__init__.py": MODEL, **yaml})
+        install(tmp_path, "ecgexp", {}, distribution="thief")
+        forget()
+        found = {one.what: one for one in check_plugins(settings)}
+    assert {one: found[f"plug-in {one}"].state for one in ("good", "bad", "empty", "rude")} == {
+        "good": "good",
+        "bad": "note",
+        "empty": "note",
+        "rude": "note",
+    }
+    assert found["plug-in good"].found == "good 1.0: good.Net, model=one"
+    assert "No module named 'nowhere'" in found["plug-in bad"].found
+    assert "model=mlp" in found["plug-in rude"].advice
+    assert "thief 1.0" in found["plug-in ecgexp"].found

@@ -137,7 +137,7 @@ def test_settings_class_outside_the_packages_is_not_written():
         width: int = 1
 
     with pytest.raises(
-        ConfigError, match=r"Own: no package of ecgexp exports.*use a settings class"
+        ConfigError, match=r"Own: no package of ecgexp and no plug-in .*use a settings class"
     ):
         to_node({"model": Own()})
 
