@@ -99,7 +99,10 @@ def _node(file: Path) -> dict[str, Any]:
     text = file.read_text(encoding="utf-8")
     node = yaml.safe_load(text) or {}
     group = file.relative_to(CONF).parts[0]
-    is_global = "@package _global_" in text and isinstance(node.get(group), dict)
+    # A preset of `debug` changes other groups too, which are all listed.
+    is_global = (
+        "@package _global_" in text and isinstance(node.get(group), dict) and group != "debug"
+    )
     return node[group] if is_global else node
 
 

@@ -15,6 +15,7 @@ from ecgexp.settings.declaration import DataError
 from ecgexp.settings.option_names import option_name
 from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
 from ecgexp.storage.reading import MissingFileError, read_json
+from ecgexp.tracking.debug_mark import DEBUG
 from ecgexp.tracking.local.result import ResultValues
 from ecgexp.tracking.local.run_json import NAME, PARENT_TAG, RUN_DIR_TAG, read_run
 from ecgexp.tracking.mlflow.existing_store import default_uri
@@ -34,7 +35,8 @@ _PARAMS = (
     *(f"{part}._target_" for part in ("trainer", "model", "dataset")),
 )
 _PROCESS = ("process.host", "process.pid", "process.started")
-_TAGS = (PARENT_TAG, RUN_DIR_TAG, "sweep", "sweep.role", "command", "status.reason", *_PROCESS)
+_SWEEP = ("sweep", "sweep.role")
+_TAGS = (PARENT_TAG, RUN_DIR_TAG, *_SWEEP, "command", "status.reason", DEBUG, *_PROCESS)
 _FIX = "restore the file from a copy, or start the run again"
 
 Guarantee = Literal["none", "simulation", "private"]
@@ -59,6 +61,7 @@ class ListedRun:
       command: the command that started it; empty if unknown.
       sweep: digest of the sweep that it is a job of; empty for a single run.
       parent_id: MLflow id of the sweep's parent run; None without one.
+      debug: preset of a debug run, whose scores mean nothing; empty for any other run.
       is_parent: whether it is the parent run of a sweep, which trains nothing itself.
       params: dotted name -> value, as text: `seed`, the unit, and what parts the run is made of.
       scores: split -> headline -> final score; undefined scores are missing.
@@ -79,6 +82,7 @@ class ListedRun:
     command: str = ""
     sweep: str = ""
     parent_id: str | None = None
+    debug: str = ""
     is_parent: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -253,6 +257,7 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Any]:
         "command": tags.get("command", ""),
         "sweep": tags.get("sweep", ""),
         "parent_id": tags.get(PARENT_TAG),
+        "debug": tags.get(DEBUG, ""),
         "is_parent": tags.get("sweep.role") == "parent",
     }
 

@@ -30,17 +30,18 @@ def run_named(name: str, *, uri: str | None = None, latest: Latest = "finished")
       name: `latest`, an id in MLflow, or the beginning of one that no other run has.
       uri: the store; None: `default_uri()`.
       latest: which run `latest` is: the one that was started last among those that have finished,
-        that have ended in any way, or that `resume=` can continue.
+        that have ended in any way, or that `resume=` can continue; never a debug run.
 
     Raises:
       DataError: there is no such run, or there are several.
     """
     listed = list_runs(uri=uri)
     if name == LATEST:
-        found = [run for run in listed.runs if _ACCEPTS[latest](run)]
+        found = [run for run in listed.runs if _ACCEPTS[latest](run) and not run.debug]
         if not found:
+            but = " and is not a debug run" if any(run.debug for run in listed.runs) else ""
             raise DataError(
-                f"there is no run that {_WANTED[latest]} in {_where(uri)}; {_REMEDY[latest]}"
+                f"there is no run that {_WANTED[latest]}{but} in {_where(uri)}; {_REMEDY[latest]}"
             )
         return found[0]
     everything = [*listed.runs, *listed.parents]

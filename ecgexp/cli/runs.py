@@ -9,7 +9,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,13 @@ def _list(options: argparse.Namespace) -> int:
         from ecgexp.console import Console
 
         ids = [run.run_id or "" for run in (*listed.runs, *listed.parents)]
-        Console().print_result(table(chosen, split, ids))
+        console = Console()
+        console.print_result(table(chosen, split, ids))
+        if trials := sum(bool(run.debug) for run in chosen):
+            console.print(
+                f"note: {trials} of {len(chosen)} runs have debug=: their scores mean nothing and "
+                "are not shown"
+            )
     if not chosen and not (listed.problems and not listed.runs):
         print(f"ecgexp-runs: {_why_none(listed.runs, options)}", file=sys.stderr)
     return 0
@@ -84,6 +90,7 @@ def as_json(run: "ListedRun") -> dict[str, Any]:
         "started": _iso(run.started),
         "seconds": run.seconds,
         "experiment": run.experiment or None,
+        "debug": run.debug or None,
         "sweep": run.sweep or None,
         "parent_id": run.parent_id,
         "trainer": run.trainer or None,
@@ -126,10 +133,10 @@ def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str]) -> "Table
     if in_sweep:
         found.add_column("sweep", style="dim")
     for run in runs:
-        scores = run.scores.get(split, {})
+        scores = _scores(run, split)
         cells = [
             short_id(run.run_id, ids) if run.run_id else str(run.folder),
-            run.status.lower() + _elsewhere(run),
+            run.status.lower() + _elsewhere(run) + (f", debug={run.debug}" if run.debug else ""),
             age_text(now - run.started) if run.started else "",
             run.trainer,
             run.dataset,
@@ -181,8 +188,13 @@ def _is_of_sweep(run: "ListedRun", name: str, parents: Sequence["ListedRun"]) ->
     )
 
 
+def _scores(run: "ListedRun", split: str) -> Mapping[str, float]:
+    """Returns the scores of a run that mean something."""
+    return {} if run.debug else run.scores.get(split, {})
+
+
 def _tested(runs: Sequence["ListedRun"]) -> str:
-    return next((split for split in SPLITS if any(split in run.scores for run in runs)), SPLITS[0])
+    return next((split for split in SPLITS if any(_scores(run, split) for run in runs)), SPLITS[0])
 
 
 def _sorted(
@@ -224,7 +236,7 @@ def _iso(seconds: float) -> str | None:
 
 def _by_score(name: str) -> Callable[["ListedRun", str], float | None]:
     def value(run: "ListedRun", split: str) -> float | None:
-        found = run.scores.get(split, {}).get(name)
+        found = _scores(run, split).get(name)
         return None if found is None else -found
 
     return value

@@ -71,12 +71,13 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
             write_notes(run_dir, notes(config, HydraConfig.get()))
             ending.remember(experiment, run_dir)
             chosen, own = chosen_options(HydraConfig.get()), own_folder_of(HydraConfig.get())
+            words = [*experiment.debug.words(), *chosen.values(), f"seed {experiment.seed}"]
             run(
                 experiment,
                 run_dir,
                 config=values,
                 resolved_yaml=to_yaml(values),
-                name=" ".join([*chosen.values(), f"seed {experiment.seed}"]),
+                name=" ".join(words),
                 tags={"command": command(overrides, config_dir=own), **chosen},
                 deadline=deadline,
             )

@@ -13,6 +13,7 @@ from ecgexp.settings.lazy_exports import export_lazily
 
 if TYPE_CHECKING:
     from ecgexp.experiment.data import RunData as RunData
+    from ecgexp.experiment.debug import Debug as Debug
     from ecgexp.experiment.experiment import Experiment as Experiment
     from ecgexp.experiment.experiment import Figures as Figures
     from ecgexp.experiment.experiment import FurtherResults as FurtherResults

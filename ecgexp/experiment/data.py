@@ -90,6 +90,7 @@ def load_run_data(
     features: Features,
     seeds: Seeds,
     on_progress: OnProgress,
+    few_of: Callable[[BeatSet, Split], Split] = lambda _, split: split,
 ) -> RunData:
     """Load, group, split, assign and transform the beats.
 
@@ -101,6 +102,7 @@ def load_run_data(
       features: settings of the features.
       seeds: the random streams of the run.
       on_progress: called with the progress.
+      few_of: returns the part of the split that the run uses, after the check for leakage.
 
     Returns:
       The data of the run.
@@ -117,6 +119,7 @@ def load_run_data(
     check_rows_apart(features, window=beats.signals_mv.shape[1], leads=beats.signals_mv.shape[2])
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
+    parts = few_of(beats, parts)
     return assemble(
         beats,
         parts,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from ecgexp.data.splits.base import Splitter
 from ecgexp.data.splits.cross_database import check_databases
 from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment.data import RunData, load_run_data
+from ecgexp.experiment.debug import Debug
 from ecgexp.experiment.federated_baselines import FederatedBaselines
 from ecgexp.experiment.part_checks import (
     check_classes,
@@ -111,6 +113,7 @@ class Experiment:
       federated_baselines: models that a federated one is compared with; by default none.
       checkpoints: how often the state of training is saved.
       figures: file format of the figures.
+      debug: whether the run only tries the configuration, on few beats.
 
     Raises:
       ConfigError: two parts do not fit together.
@@ -142,10 +145,12 @@ class Experiment:
     federated_baselines: FederatedBaselines = FederatedBaselines()
     checkpoints: CheckpointRule = CheckpointRule()
     figures: Figures = Figures()
+    debug: Debug = Debug()
 
     def __post_init__(self):
         check_parts({name: getattr(self, name) for name in _PARTS})
         check_named_once("evaluate_on", self.evaluate_on)
+        self.debug.check(self.evaluate_on)
         check_classes(self.grouping)
         self.selection.check_metric(
             epoch_score_names(self.grouping.classes, has_clients=not self.partition.is_pooled)
@@ -204,6 +209,11 @@ class Experiment:
             features=self.features,
             seeds=seeds,
             on_progress=on_progress,
+            few_of=partial(
+                self.debug.few_of,
+                unit=self.privacy.unit if self.is_private else None,
+                seed=self.seed,
+            ),
         )
         check_patients_known(
             run_data.beats.knows_patients,
@@ -276,21 +286,21 @@ class Experiment:
         """Return what `result.json` contains about the experiment itself, also of a failed run.
 
         Returns:
-          key -> JSON-serializable value; here empty.
+          key -> JSON-serializable value; here that of a debug run.
         """
-        return {}
+        return self.debug.tags()
 
     def notices(self) -> Sequence[str]:
-        """Return lines for the console, printed before any data are read; here none."""
-        return ()
+        """Return lines for the console, printed before any data are read; here of a debug run."""
+        return self.debug.notices(spends=self.has_privacy_guarantee)
 
     def options(self) -> Mapping[str, str]:
         """Return the tags by which MLflow's table shows the model and the trainer."""
         return {"model": option_of(self.model), "trainer": option_of(self.trainer)}
 
     def tags(self) -> Mapping[str, str]:
-        """Return tags of the run that follow from the experiment; here none."""
-        return {}
+        """Return tags of the run that follow from the experiment; here that of a debug run."""
+        return self.debug.tags()
 
     def further_results(self, run_data: RunData) -> FurtherResults:
         """Return the results of a finished run beside its scores; here none.

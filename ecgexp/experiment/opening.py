@@ -16,6 +16,7 @@ from ecgexp.features.inputs import feature_shapes
 from ecgexp.models.saved_classifier import load_classifier
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
+from ecgexp.tracking.debug_mark import DEBUG
 from ecgexp.tracking.evaluation_log import EvaluationLog
 from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.local.run_json import read_run
@@ -88,7 +89,7 @@ def check_sealed(run_dir: Path) -> Result:
       run_dir: folder of the run.
 
     Raises:
-      DataError: it has not finished, is not sealed, or was opened before.
+      DataError: it has not finished, is not sealed, was opened before, or is a debug run.
     """
     values = read_run(run_dir)
     if values["status"] != "FINISHED":
@@ -101,6 +102,11 @@ def check_sealed(run_dir: Path) -> Result:
             "with test=open"
         )
     stored = read_result(run_dir)
+    if (preset := stored.marks.get(DEBUG)) is not None:
+        raise DataError(
+            f"it is a debug run (debug={preset}), which scores no test beats; use a run without "
+            f"debug={preset}"
+        )
     if stored.test_evaluation is not None:
         raise DataError(f"it was opened before; its scores are in {run_dir}/result.json")
     return stored

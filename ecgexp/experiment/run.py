@@ -24,6 +24,7 @@ from ecgexp.experiment.trained_model import (
     training_notes,
 )
 from ecgexp.experiment.training_loop import Continues
+from ecgexp.experiment.trials import show_trial
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.recorded_losses import Loss, Losses
 from ecgexp.privacy.spent import PrivacySpent
@@ -262,6 +263,7 @@ def _run_tracked(
     deadline.check("before the training")
     with explained_out_of_memory(plan.memory):
         model_selector = training_loop.fit(tracker, console, continues, deadline)
+    show_trial(experiment, run_data, training_loop, model_selector, tracker, messages, run_dir)
     deadline.check("before the evaluation")
     messages.add(training_notes(experiment, run_data, training_loop, model_selector))
     logged = LoggedEvaluation(

@@ -21,6 +21,7 @@ from ecgexp.training.base import EpochResult, OnProgress, TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCurve, TrainingState
 from ecgexp.training.loss import build_loss
 from ecgexp.training.model_selection import ModelSelector
+from ecgexp.training.step_profile import StepProfile
 
 if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
@@ -50,6 +51,7 @@ class TrainingLoop:
       num_parameters: number of trainable parameters.
       activations: values of all layers for one row.
       probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
+      profile: of one epoch or round; None unless the run profiles its training.
 
     Raises:
       ConfigError: no epoch has the metric of the selection, TensorFlow cannot use the device, or
@@ -87,6 +89,11 @@ class TrainingLoop:
         )
         self.probabilities = Predictor(model, run_data.data.resident)
         self._validation = Validation(experiment, run_data, self.probabilities)
+        self.profile = (
+            StepProfile(step=min(2, experiment.trainer.num_steps))
+            if experiment.debug.preset == "profile"
+            else None
+        )
         self._is_divisible = False  # whether an epoch can be resumed in the middle
 
     @property
@@ -152,6 +159,7 @@ class TrainingLoop:
                     {f"curve/{name}": value for name, value in metrics.items()} | self._spent()
                 )
                 is_over = not model_selector.update(epoch_result, scores)
+                is_over |= self._fits_training(epoch_result)
                 is_last = epoch_result.step == trainer.num_steps
                 is_pruned = continues is not None and not continues(epoch_result.step, scores)
                 if is_pruned and not (is_over or is_last):
@@ -241,7 +249,7 @@ class TrainingLoop:
         if training_state is not None and training_state.is_over:
             return iter(())
         experiment = self._experiment
-        return experiment.trainer.train(
+        steps = experiment.trainer.train(
             self._run_data.data,
             build_model=self._build_model,
             loss=self._loss,
@@ -251,6 +259,7 @@ class TrainingLoop:
             on_progress=on_progress,
             resume_from=None if training_state is None else training_state.trainer,
         )
+        return steps if self.profile is None else self.profile.watch(steps)
 
     def _save(
         self,
@@ -272,6 +281,26 @@ class TrainingLoop:
     def validate(self, weights: list[np.ndarray]) -> dict[str, float]:
         """Return the scores on the validation beats; see `Validation.scores`."""
         return self._validation.scores(weights)
+
+    def accuracy_on_training(self, weights: list[np.ndarray]) -> float:
+        """Return the accuracy on the training beats; no ε covers it."""
+        data, rows = self._run_data.data, self._run_data.split.train
+        found = self._experiment.read_probabilities(
+            self.probabilities(weights, rows), data.class_names
+        )
+        return float(np.mean(found.argmax(axis=1) == data.labels[rows]))
+
+    def _fits_training(self, epoch_result: EpochResult) -> bool:
+        """Return whether a run with `debug=overfit` has reached its end before its last epoch.
+
+        Under a guarantee it never has: when training ends would reveal the training beats.
+        """
+        experiment = self._experiment
+        return (
+            experiment.debug.preset == "overfit"
+            and not experiment.has_privacy_guarantee
+            and self.accuracy_on_training(epoch_result.weights()) == 1.0
+        )
 
     def scope(self) -> Any:
         """Return the context in which the run trains: its `tf.distribute` strategy."""

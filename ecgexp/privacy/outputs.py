@@ -206,6 +206,10 @@ TABLE: tuple[Output, ...] = (
     *_of("file", "public", "machine",
         "of a sweep on a cluster: settings and console lines of its jobs", ".submitit/*"),
 
+    *_withheld("file", "of debug=overfit and debug=profile: whether the training beats are fitted; "
+        "the time of each operation, which reveals how many units were drawn", "overfit.json",
+        "profile/*"),
+
     # Metrics.
     *_withheld("metric",
         f"loss, accuracy, clipped fraction, gradient norm, realized batch sizes and cohorts, "
@@ -229,8 +233,8 @@ TABLE: tuple[Output, ...] = (
     *_of("tag", "public", "machine", "code, versions, machine and process", "git.*", "version.*",
         "plugin.*", "host.*", "process.*", "mlflow.source.*", "mlflow.user"),
     *_of("tag", "public", "settings", "names, and the command line", "mlflow.runName",
-        "mlflow.parentRunId", "run.dir", "command", "model", "trainer", "job.digest", "sweep",
-        "sweep.*", "protocol_errors"),
+        "mlflow.parentRunId", "run.dir", "command", "model", "trainer", "job.digest", "debug",
+        "sweep", "sweep.*", "protocol_errors"),
     *_holdout("tag", "the summary of the scores of held-out beats", "mlflow.note.content"),
     *_holdout("tag", "limitations of the scores; those that concern training beats are in private/",
         "notes"),
@@ -248,7 +252,7 @@ TABLE: tuple[Output, ...] = (
         *(f"{group}.*" for group in (
             "dataset", "data", "grouping", "split", "features", "augmentation", "model", "loss",
             "trainer", "privacy", "partition", "tracking", "selection", "device",
-            "federated_baselines", "checkpoints", "protocol_errors", "sweep"))),
+            "federated_baselines", "checkpoints", "debug", "protocol_errors", "sweep"))),
 
     # Keys of result.json and data.json.
     *_of("result key", "public", "machine", "how the run ended", "status", "run_id"),
@@ -270,6 +274,8 @@ TABLE: tuple[Output, ...] = (
     *_holdout("result key", "the classes of held-out beats, over which averages are taken",
         "classes_in_average/*", "classes_in_average"),
     *_of("result key", "public", "settings", "the statement", "privacy/*", "privacy"),
+    *_of("result key", "public", "settings", "that the run only tries a configuration",
+        "marks/debug"),
     *_of("result key", "public", "settings", _NO_GUARANTEE, "marks", "marks/*"),
     *_of("result key", "public", "settings", "the database", "data/database", "data"),
     *_of("result key", "public", "settings", _KNOWN_PATIENTS, "data/patients_are"),
@@ -322,6 +328,8 @@ TABLE: tuple[Output, ...] = (
     *_of("console line", "not covered", "machine", "estimated from the first steps", "time",
         topic="time and memory"),
     *_withheld("console line", "models trained on the training beats without noise", "comparison"),
+    *_withheld("console line", "of debug=overfit and debug=profile: whether the training beats are "
+        "fitted; the time of each operation", "overfit", "profile"),
     *_withheld("console line",
         "progress of the training: loss, accuracy, names of records and clients", "progress"),
     *_of("error", "public", "settings",

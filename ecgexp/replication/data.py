@@ -46,6 +46,7 @@ def load_run_data_with_errors(
         features=experiment.features,
         on_progress=on_progress,
     )
+    beats = experiment.debug.few_before_split(beats, seed=experiment.seed)
     features = transform_beats(experiment.features, beats)
     if errors.shifted_images:
         features = shifted(features)

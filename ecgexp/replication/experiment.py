@@ -67,20 +67,19 @@ class ReplicationExperiment(Experiment):
         return self.protocol_errors.read(probabilities, class_names)
 
     def marks(self) -> Mapping[str, Any]:
-        """Return the switches that are on."""
-        return (
-            {"protocol_errors": self.protocol_errors.as_dict()}
-            if self.protocol_errors.names
-            else {}
-        )
+        """Return the marks of the experiment, and the switches that are on."""
+        errors = self.protocol_errors
+        own = {"protocol_errors": errors.as_dict()} if errors.names else {}
+        return {**super().marks(), **own}
 
     def notices(self) -> Sequence[str]:
-        """Return a line that says that the run has protocol errors."""
-        return (self.protocol_errors.line(),) if self.protocol_errors.names else ()
+        """Return the lines of the experiment, and one that says that it has protocol errors."""
+        own = (self.protocol_errors.line(),) if self.protocol_errors.names else ()
+        return (*super().notices(), *own)
 
     def tags(self) -> Mapping[str, str]:
-        """Return the switches that are on."""
-        return self.protocol_errors.tags()
+        """Return the tags of the experiment, and the switches that are on."""
+        return {**super().tags(), **self.protocol_errors.tags()}
 
     def further_results(self, run_data: RunData) -> FurtherResults:
         """Return the printed ε of the replicated implementation, and ε of the executed steps.

@@ -9,6 +9,7 @@ from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.pairs import Pairs
 from ecgexp.settings.renamed import VERSION
+from ecgexp.tracking.debug_mark import DEBUG, meaningless
 
 _ENOUGH_PATIENTS = 20
 
@@ -44,6 +45,8 @@ def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Ite
                 f"{key} was made before version {VERSION}: settings that were renamed since are "
                 "listed as different; docs/reference/renamed.md has their new names"
             )
+        if (preset := run.tags.get(DEBUG)) is not None:
+            yield f"{key} is a debug run; {meaningless(preset)}"
         if run.status != "FINISHED":
             yield f"{key} is {run.status} and not FINISHED"
     yield from _about_averages(a, b, split, pairs)

@@ -12,6 +12,7 @@ from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import resolved
 from ecgexp.storage.reading import MissingFileError
 from ecgexp.sweeps.invocation import read_pointer
+from ecgexp.tracking.debug_mark import DEBUG, meaningless
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +149,18 @@ def choose(
 
 
 def gather(selected: SelectedRuns) -> Gathered:
-    """Read the runs; unfinished runs and those with damaged files are listed as failures."""
+    """Read the runs; unfinished runs and those with damaged files are listed as failures.
+
+    Debug runs are listed there too; if there are no others, the title says what their scores mean.
+    """
     rows, failures = [], list(selected.damaged)
+    presets = sorted({run.tags[DEBUG] for run in selected.runs if DEBUG in run.tags})
+    only_debug = bool(presets) and all(DEBUG in run.tags for run in selected.runs)
     for run in selected.runs:
         try:
+            if DEBUG in run.tags and not only_debug:
+                failures.append(_failure(run, "debug run", meaningless(run.tags[DEBUG])))
+                continue
             if run.status == "FINISHED":
                 rows.append(read_row(run))
                 continue
@@ -167,7 +176,9 @@ def gather(selected: SelectedRuns) -> Gathered:
         except DataError as error:
             failures.append(_failure(selected.parent, "unreadable", str(error)))
     return Gathered(
-        title=selected.title,
+        title=(
+            f"{selected.title} ({meaningless(','.join(presets))})" if only_debug else selected.title
+        ),
         configurations=configurations(rows),
         failures=failures,
         sweep=sweep,

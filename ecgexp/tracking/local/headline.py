@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.formatting import duration_text, epsilon_text, score_text, significant_text
+from ecgexp.tracking.debug_mark import DEBUG, meaningless
 from ecgexp.tracking.local.result import Result
 
 _SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "jk_index": "jk index"}
@@ -21,8 +22,9 @@ def headline(result: Result, run_dir: Path | None) -> dict[str, Any]:
 
     Returns:
       `status`, `reason`, `folder`, `run_id`, `seconds`, `scores` (metric -> score; null if it is
-      undefined), and `epsilon`, `delta`, `unit`, `noise_multiplier`, all null without a privacy
-      guarantee, except that a simulation has a noise multiplier.
+      undefined), `debug` (the preset of a debug run, whose scores mean nothing; else null), and
+      `epsilon`, `delta`, `unit`, `noise_multiplier`, all null without a privacy guarantee, except
+      that a simulation has a noise multiplier.
     """
     privacy = result.privacy or {}
     return {
@@ -32,6 +34,7 @@ def headline(result: Result, run_dir: Path | None) -> dict[str, Any]:
         "run_id": result.run_id,
         "seconds": result.seconds,
         "scores": headline_scores({**dict.fromkeys(result.undefined), **result.metrics}),
+        "debug": result.marks.get(DEBUG),
         "epsilon": privacy.get("epsilon"),
         "delta": privacy.get("delta") if privacy.get("guarantee") else None,
         "unit": privacy.get("unit") if privacy.get("guarantee") else None,
@@ -65,6 +68,8 @@ def last_line(result: Result) -> str:
     parts = [f"finished in {duration_text(result.seconds)}", *_guarantee(result.privacy)]
     known = {**dict.fromkeys(result.undefined), **result.metrics}
     parts += filter(None, [scores_text(known)])
+    if (preset := result.marks.get(DEBUG)) is not None:
+        parts.append(meaningless(preset))
     return " · ".join(parts)
 
 

@@ -14,7 +14,18 @@ from ecgexp.tracking.local import tracker as local
 
 KEYS = [
     *("run_id", "folder", "name", "status", "reason", "host", "started", "seconds", "experiment"),
-    *("sweep", "parent_id", "trainer", "dataset", "model", "seed", "guarantee", "epsilon", "delta"),
+    *(
+        "debug",
+        "sweep",
+        "parent_id",
+        "trainer",
+        "dataset",
+        "model",
+        "seed",
+        "guarantee",
+        "epsilon",
+        "delta",
+    ),
     *("unit", "scores", "command"),
 ]
 
@@ -117,6 +128,21 @@ def test_table_has_the_unit_beside_epsilon_and_no_wrapping(capsys):
     assert secret.split()[-4:] == ["patient", "0.500", "0.400", "–"]
     assert "2.13 patient" in secret
     assert any("running on elsewhere?" in line for line in lines)
+
+
+def test_debug_runs_are_marked_and_their_scores_not_shown(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scores = {"validation/accuracy": 0.9, "validation/macro_f1": 0.9}
+    outputs = tmp_path / "outputs" / "e"
+    finished(outputs / "tried", params=CENTRALIZED, metrics=scores, tags={"debug": "overfit"})
+    finished(outputs / "real", params=CENTRALIZED, metrics={"validation/accuracy": 0.5})
+    assert listed(capsys, "--sort", "accuracy")[0] == ["real", "tried"]
+    assert main([]) == 0
+    said = capsys.readouterr()
+    (tried,) = (line for line in said.out.splitlines() if "tried" in line)
+    assert "debug=overfit" in tried
+    assert "0.9" not in tried
+    assert "1 of 2 runs have debug=" in said.err
 
 
 def test_a_filter_that_matches_nothing_lists_the_values(capsys):

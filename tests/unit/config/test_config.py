@@ -47,9 +47,13 @@ PLACES = {
 """Where an option stands, if its group is part of another one."""
 
 
+ELSEWHERE = ("hydra", "__pycache__", "experiment", "debug_model", "debug_trainer")
+"""Groups that are listed below, or that another option chooses (`test_debug.py`)."""
+
+
 def options():
     for folder in sorted(CONF.iterdir()):
-        if folder.is_dir() and folder.name not in ("hydra", "__pycache__", "experiment"):
+        if folder.is_dir() and folder.name not in ELSEWHERE:
             yield from (
                 f"{PLACES.get(path.stem, folder.name)}={path.stem}"
                 for path in sorted(folder.glob("*.yaml"))

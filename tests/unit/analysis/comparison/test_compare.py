@@ -400,6 +400,12 @@ def test_comparison_warns_of_failed_runs_and_dirty_code(make_run, compare_comman
     assert "A run used code with uncommitted changes" in text
 
 
+def test_comparison_warns_of_a_debug_run(make_run, compare_command):
+    b = make_run("b", predictions(), tags={"debug": "smoke"})
+    text, _ = compare_command(make_run("a", predictions()), b)
+    assert "B is a debug run; debug=smoke: scores mean nothing" in text
+
+
 def test_verdict_uses_the_metric_that_selected_the_epoch(make_run, compare_command):
     settings = {"selection.metric": "f1/V"}
     a = make_run("a", predictions(), settings=settings)

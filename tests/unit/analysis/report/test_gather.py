@@ -150,3 +150,20 @@ def test_databases_and_digests_are_shown_once(tmp_path):
         "mitdb 1.0.0": ["a", "b"],
         "synthetic (virtual patients, seed 0)": ["d1"],
     }
+
+
+def test_debug_runs_are_listed_without_scores(tmp_path):
+    finished(tmp_path / "0", params=CENTRALIZED)
+    finished(tmp_path / "1", params=CENTRALIZED, tags={"debug": "smoke"}, seed=1)
+    found = gather(choose(parent=str(tmp_path)))
+    assert [row.name for row in found.rows] == ["0"]
+    assert [(one.name, one.reason) for one in found.failures] == [
+        ("1", "debug=smoke: scores mean nothing")
+    ]
+
+
+def test_report_of_debug_runs_says_so_in_its_title(tmp_path):
+    finished(tmp_path / "0", params=CENTRALIZED, tags={"debug": "smoke"})
+    found = gather(choose(parent=str(tmp_path)))
+    assert len(found.rows) == 1
+    assert found.title.endswith("(debug=smoke: scores mean nothing)")

@@ -43,6 +43,8 @@ def place(tmp_path_factory):
     make(outputs / "sweeps" / "s1" / "parent", D, "FAILED", 5.0, **{"sweep.role": "parent"})
     make(outputs / "broken", E, "FAILED", 25.0)
     make(outputs / "local", None, "FINISHED", 15.0)
+    make(outputs / "tried", "5" * 32, "FINISHED", 40.0, debug="smoke")
+    make(outputs / "failed_try", "6" * 32, "FAILED", 41.0, debug="overfit")
     make(outputs / "alive", "f" * 32, "RUNNING", 50.0, **process_tags())
     return place
 
@@ -65,6 +67,7 @@ def inside(place, monkeypatch):
         ("outputs/e/local", "local"),
         ("outputs/e/local/", "local"),
         ("d", "sweeps/s1/parent"),
+        ("5", "tried"),
     ],
 )
 def test_a_name_stands_for_one_run(name, folder):
