@@ -102,6 +102,7 @@ def describe_data(run_data: RunData) -> dict[str, Any]:
         },
         **({} if partition.is_pooled else {"clients": partition.num_clients()}),
         "dropped": dict(beats.dropped),
+        **({"skipped": dict(beats.skipped)} if beats.skipped else {}),
         "notes": list(run_data.split.notes),
     }
 

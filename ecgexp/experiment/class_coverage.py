@@ -70,6 +70,11 @@ def notes_before_training(experiment: "Experiment", run_data: RunData) -> Notes:
         ]
     if text := _ABOUT_PATIENTS[run_data.beats.patients_are]:
         notes["patients"] = [text]
+    if skipped := len(run_data.beats.skipped):
+        notes["records"] = [
+            f"{skipped} record{' is' if skipped == 1 else 's are'} left out because of "
+            "dataset.on_error=skip; data/skipped of the result says why"
+        ]
     counts = run_data.counts
     training = training_notes(
         counts["train"], {split: counts[split] for split in experiment.evaluated}

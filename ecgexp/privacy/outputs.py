@@ -267,7 +267,7 @@ TABLE: tuple[Output, ...] = (
         "test_evaluation"),
     *_withheld("result key",
         "classes without training beats; batches, rounds and clients without an update",
-        "notes/training", "notes/overlap", "notes/federated_baselines"),
+        "notes/training", "notes/overlap", "notes/federated_baselines", "notes/records"),
     *_holdout("result key",
         "limitations of the scores; those that concern training beats are in private/", "notes/*",
         "notes"),
@@ -291,7 +291,7 @@ TABLE: tuple[Output, ...] = (
         "training beats of each class, and the number of their patients or clients",
         *(f"data/{what}/train*" for what in ("beats", "patients", "clients"))),
     *_withheld("result key", "beats and records that were dropped, including training beats",
-        "data/dropped*"),
+        "data/dropped*", "data/skipped*"),
     *_withheld("result key", "notes on the split: missing classes, patients on both sides",
         "data/notes*"),
 

@@ -122,9 +122,7 @@ def database_of(stem: Path) -> Database:
     )
     header_path = stem.with_suffix(".hea")
     line = read_record_line(header_path, unknown)
-    if not _LOWEST_HZ <= line.fs_hz <= _HIGHEST_HZ:
-        allowed = f"{_LOWEST_HZ:g} to {_HIGHEST_HZ:g} Hz"
-        raise damaged(header_path, f"states {line.fs_hz:g} Hz, not {allowed}", unknown)
+    check_frequency(header_path, line.fs_hz, unknown)
     if published := _published(stem, line.fs_hz):
         entry, name = published
         patients = {**entry.same_patient, stem.name: entry.patient_of(name, line.comments)}
@@ -134,6 +132,22 @@ def database_of(stem: Path) -> Database:
         or _synthetic(stem, line, unknown)
         or replace(unknown, fs_hz=line.fs_hz)
     )
+
+
+def check_frequency(header_path: Path, fs_hz: float, database: Database) -> None:
+    """Check that a frequency can be that of an ECG, because a recording is resampled from it.
+
+    Args:
+      header_path: The file that states it.
+      fs_hz: The frequency.
+      database: Gives the remedy.
+
+    Raises:
+      DataError: It is too low or too high.
+    """
+    if not _LOWEST_HZ <= fs_hz <= _HIGHEST_HZ:
+        allowed = f"{_LOWEST_HZ:g} to {_HIGHEST_HZ:g} Hz"
+        raise damaged(header_path, f"states {fs_hz:g} Hz, not {allowed}", database)
 
 
 def published_name(stem: Path) -> str:

@@ -105,6 +105,7 @@ def preprocess_record(
             np.zeros((2, 0), np.int64),
         )
     _check_ratio(record, preprocessing)
+    _check_band(record, preprocessing)
     leads = [
         _clean(record.signals_mv[:, column], record.signal_hz, preprocessing) for column in columns
     ]
@@ -196,6 +197,17 @@ def _check_ratio(record: Record, preprocessing: Preprocessing) -> None:
             f"dataset.fs_hz={preprocessing.fs_hz!r}: record {record.record_id} at "
             f"{record.signal_hz!r} Hz cannot be resampled by the ratio {ratio}; correct the "
             "frequency in its header, or use this frequency for dataset.fs_hz"
+        )
+
+
+def _check_band(record: Record, preprocessing: Preprocessing) -> None:
+    """Refuse a band-pass filter beyond the frequencies of the record."""
+    highest = record.signal_hz / 2
+    if preprocessing.baseline == "bandpass" and preprocessing.bandpass_hz[1] >= highest:
+        raise DataError(
+            f"dataset.bandpass_hz={list(preprocessing.bandpass_hz)}: record {record.record_id} at "
+            f"{record.signal_hz:g} Hz can be filtered below {highest:g} Hz only; use a lower upper "
+            "edge, or leave the record out"
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.formats.leads import find_lead
+from ecgexp.data.formats.leads import FIRST_LEAD, find_lead
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.source import RecordSource
 from ecgexp.data.identity import check_no_copies, check_signals_once
@@ -236,11 +236,7 @@ class _Preprocessed:
             )
             if lead in self.preprocessing.lead_aliases
         ]
-        lines += [
-            f"{name}: {lead} of the settings is read from "
-            f"{', '.join(_in_records(used, number) for used, number in found.items())}"
-            for lead, found in self.read_from.items()
-        ]
+        lines += [_read_from_line(name, lead, found) for lead, found in self.read_from.items()]
         if self.without_lead:
             lines.append(
                 f"{name}: records {', '.join(self.without_lead)} lack a lead of dataset.leads and "
@@ -255,15 +251,21 @@ class _Preprocessed:
         lines += [_counted_line(name, note, counts) for note, counts in self.notes.items()]
         if self.skipped:
             reasons = "; ".join(f"{record_id}: {why}" for record_id, why in self.skipped.items())
+            one = len(self.skipped) == 1
             lines.append(
-                f"{name}: {len(self.skipped)} records cannot be read and are left out "
-                f"(dataset.on_error=skip): {reasons}"
+                f"{name}: {len(self.skipped)} record{'' if one else 's'} cannot be read and "
+                f"{'is' if one else 'are'} left out (dataset.on_error=skip): {reasons}"
             )
         return tuple(lines)
 
 
-def _in_records(lead: str, number: int) -> str:
-    return f"{lead} in {number} record{'s' if number > 1 else ''}"
+def _read_from_line(name: str, lead: str, found: Mapping[str, int]) -> str:
+    places = " and ".join(
+        f"{used} in {number} record{'s' if number > 1 else ''}" for used, number in found.items()
+    )
+    if lead != FIRST_LEAD:
+        return f"{name}: lead {lead} is {places}"
+    return f"{name}: dataset.leads=null uses the first lead of each record, which is {places}"
 
 
 def _counted_line(name: str, what: str, counts: Mapping[str, int]) -> str:

@@ -30,6 +30,7 @@ class DataValues(TypedDict, total=False):
     patients_are: str
     patients: dict[str, Count]
     dropped: dict[str, Count]
+    skipped: dict[str, str]
     notes: list[str]
 
 

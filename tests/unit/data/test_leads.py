@@ -53,7 +53,10 @@ def test_leads_null_is_the_first_lead_of_each_record(tmp_path, caplog):
     named = replace(SETTINGS, leads=("MLII",), lead_aliases={"MLII": ["MLII", "V5"]})
     same = preprocess_records(named, tiny_source(tmp_path, ("a", "b")))
     np.testing.assert_array_equal(beats.signals_mv, same.signals_mv)
-    assert "first lead of the settings is read from MLII in 1 record, V5 in 1" in caplog.text
+    assert (
+        "leads=null uses the first lead of each record, which is MLII in 1 record and V5 in 1"
+        in caplog.text
+    )
     assert "lead MLII is lead MLII or V5 of the records (dataset.lead_aliases)" in caplog.text
 
 
@@ -61,7 +64,7 @@ def test_lead_in_another_spelling_is_read_and_reported(tmp_path, caplog):
     write_record(tmp_path, "a", leads=("mlii", "V1"))
     beats = preprocess_records(SETTINGS, tiny_source(tmp_path))
     assert len(beats) == 3
-    assert "MLII of the settings is read from mlii in 1 record" in caplog.text
+    assert "lead MLII is mlii in 1 record" in caplog.text
 
 
 def test_missing_lead_names_every_spelling(tmp_path):

@@ -35,6 +35,8 @@ TRAINING = {
         "data/dropped/symbol Q",
         "data/notes",
         "notes/training",
+        "notes/records",
+        "data/skipped/ward/100",
     ),
     "console line": ("progress", "comparison"),
 }

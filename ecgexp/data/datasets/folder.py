@@ -1,0 +1,177 @@
+"""A user's own recordings: a folder of records, and how their patients are known."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, Field
+
+from ecgexp.data.beats import BeatSet
+from ecgexp.data.datasets.base import ReadRecord
+from ecgexp.data.datasets.catalog import DATABASES
+from ecgexp.data.datasets.recorded import names_of
+from ecgexp.data.preprocessing.settings import Leads, Name, OnError, OnProgress, Preprocessing
+from ecgexp.settings.declaration import ConfigError, Positive, check_named_once, settings
+from ecgexp.settings.paths import Folder
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.discovery import FoundRecords
+    from ecgexp.data.formats.folder_source import FolderSource
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+\-]{0,63}")
+_VERSION = re.compile(r"v?\d+(\.\d+)+")
+
+
+@settings
+class FolderDataset(Preprocessing):
+    """Records of a folder; see `OwnPreprocessing` and `SharedPreprocessing` for more attributes.
+
+    Attributes:
+      path: The folder, which may have subfolders; or one record, a `RECORDS` file, or a glob
+        pattern.
+      name: Name of the dataset in results; None: the name of the folder.
+      records: Ids of the records that are used, each its path in the folder without suffix; None:
+        all.
+      annotator: Suffix of the annotation files.
+      patients: A CSV with the columns `record` and `patient` that names the patient of every
+        record.
+      patient_pattern: Regular expression; its group in a record's id is the patient.
+      patient_comment: Regular expression; its group in a comment of a record's header is the
+        patient. Nothing else of the comments is used.
+      adc_gain: Units per millivolt of leads whose header states no gain; None: such leads cannot be
+        used.
+      on_error: What to do with a record that cannot be read. `stop`: stop with its error; `skip`:
+        leave it out, and state the reason in the result.
+      strict: Refuse a record with annotations before its first sample or after its last one.
+
+    Example:
+      >>> FolderDataset(path="recordings/holter", patient_pattern="^(p[0-9]+)").title
+      'holter'
+    """
+
+    path: Folder | None = None
+    name: Name | None = None
+    records: Annotated[tuple[Name, ...] | None, BeforeValidator(names_of)] = None
+    leads: Leads = Field(default=None, validate_default=True)
+    annotator: Annotated[Name, Field(max_length=16, pattern="^[A-Za-z0-9]+$")] = "atr"
+    patients: Folder | None = None
+    patient_pattern: Name | None = None
+    patient_comment: Name | None = None
+    adc_gain: Positive | None = None
+    on_error: OnError = "stop"
+    strict: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        from ecgexp.data.formats.patients import compiled
+
+        check_named_once("dataset.records", self.records or ())
+        if self.records == ():
+            raise ConfigError(
+                "dataset.records=[]: it names no record; use dataset.records=null for all records"
+            )
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"dataset.name={self.name!r}: use at most 64 letters, digits and _.+-, e.g. "
+                "dataset.name=holter"
+            )
+        if self.name in DATABASES:
+            raise ConfigError(
+                f"dataset.name={self.name}: it is the name of a published database; use "
+                f"dataset={self.name}, or another name"
+            )
+        rules = {
+            "patients": self.patients,
+            "patient_pattern": self.patient_pattern,
+            "patient_comment": self.patient_comment,
+        }
+        given = [f"dataset.{key}" for key, value in rules.items() if value is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{given[0]} and {given[1]}: both name the patients; use one of them")
+        for key in ("patient_pattern", "patient_comment"):
+            compiled(f"dataset.{key}", getattr(self, key))
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def title(self) -> str:
+        """`name`, or the name of the folder; with that of its parent if it is a version."""
+        if self.name is not None:
+            return self.name
+        if self.path is None:
+            return "folder"
+        parts = [part for part in self.path.parts if not set(part) & set("*?[")]
+        stem = re.sub(r"[^A-Za-z0-9_.+\-]", "_", (parts or ["folder"])[-1]).strip("._-")
+        if _VERSION.fullmatch(stem) and len(parts) > 1:
+            stem = f"{re.sub(r'[^A-Za-z0-9_+-]', '_', parts[-2])}-{stem}"
+        stem = stem[:60] or "folder"
+        return f"{stem}_" if stem in DATABASES or not _NAME.fullmatch(stem) else stem
+
+    def check_there(self) -> None:
+        """See `Dataset.check_there`."""
+        self._found()
+
+    def load(self, on_progress: OnProgress | None = None, *, path: str = "dataset") -> BeatSet:
+        """Load all beats of the records, without labels.
+
+        Args:
+          on_progress: Called with `(done, total, what)` while records are preprocessed.
+          path: Key of these settings in the configuration, for messages.
+
+        Returns:
+          The beats, in the order of the records.
+
+        Raises:
+          DataError: There is no record, the patient of one is not named, or a record cannot be
+            read and `on_error` is `stop`.
+        """
+        # Imported here, because it imports SciPy.
+        from ecgexp.data.preprocessing.pipeline import preprocess_records
+
+        return preprocess_records(
+            self,
+            self._source(),
+            strict=self.strict,
+            on_error=self.on_error,
+            on_progress=on_progress,
+            path=path,
+        )
+
+    @contextmanager
+    def open_records(self) -> Iterator[ReadRecord]:
+        """See `Dataset.open_records`."""
+        source = self._source()
+        yield lambda record_id: source.read(record_id, self.recorded_leads)
+
+    def _found(self) -> "FoundRecords":
+        from ecgexp.data.formats.discovery import find_records, select_records
+
+        if self.path is None:
+            raise ConfigError(
+                "dataset=folder: dataset.path=null names no recordings; use dataset.path= with "
+                "their folder, e.g. dataset.path=recordings"
+            )
+        found = find_records(self.path, setting=f"dataset.path={self.path}")
+        return found if self.records is None else select_records(found, self.records)
+
+    def _source(self) -> "FolderSource":
+        from ecgexp.data.formats.folder_source import FolderSource
+        from ecgexp.data.formats.patients import PatientRule, compiled, read_table
+
+        found = self._found()
+        table = None
+        if self.patients is not None:
+            table = read_table(self.patients, list(found.files), is_complete=found.is_complete)
+        return FolderSource(
+            name=self.title,
+            found=found,
+            annotator=self.annotator,
+            patients=PatientRule(
+                table=table,
+                name_pattern=compiled("dataset.patient_pattern", self.patient_pattern),
+                comment_pattern=compiled("dataset.patient_comment", self.patient_comment),
+            ),
+            adc_gain=self.adc_gain,
+        )

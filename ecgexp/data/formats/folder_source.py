@@ -1,0 +1,163 @@
+"""The records of a user's folder: nested or flat, of any frequency, with any leads."""
+
+import glob
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ecgexp.data.beats import PatientsAre
+from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats import wfdb_reader
+from ecgexp.data.formats.discovery import FoundRecords
+from ecgexp.data.formats.patients import PatientRule
+from ecgexp.data.formats.record import Record
+from ecgexp.data.formats.single_record import check_frequency
+from ecgexp.data.formats.wfdb_header import read_record_line
+from ecgexp.settings.declaration import DataError
+
+_FIX = "copy the file again, or use dataset.on_error=skip, which leaves the record out"
+_SHOWN = 5
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSource:
+    """See `RecordSource`.
+
+    **Guarantees**: A record has an id, a patient, leads, times and symbols, and nothing else of its
+    header; comments are compared with `patients.comment_pattern` only. Messages quote no text of a
+    file, which may name a person (`tests/unit/data/folder/test_folder_dataset.py`).
+
+    Attributes:
+      name: Name of the dataset, without spaces.
+      found: The records that are used, and those that are refused.
+      annotator: Suffix of the annotation files.
+      patients: How the patients are known.
+      adc_gain: Units per millivolt of leads whose header states no gain; None: such leads cannot be
+        used.
+    """
+
+    name: str
+    found: FoundRecords
+    annotator: str
+    patients: PatientRule
+    adc_gain: float | None = None
+
+    @property
+    def folder(self) -> Path:
+        """See `RecordSource`."""
+        return self.found.folder
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """See `RecordSource`; `files_of` raises the error of those that are refused."""
+        return *self.found.files, *self.found.refused
+
+    @property
+    def fix(self) -> str:
+        """See `RecordSource`."""
+        return _FIX
+
+    @property
+    def patients_are(self) -> PatientsAre:
+        """See `RecordSource`."""
+        return self.patients.patients_are
+
+    def files_of(self, record_id: str) -> tuple[Path, ...]:
+        """See `RecordSource`."""
+        if record_id in self.found.refused:
+            raise DataError(f"dataset=folder: {self.found.refused[record_id]}")
+        path = self.found.files[record_id]
+        files = wfdb_reader.files_of(path.parent, path.stem, annotator=self.annotator)
+        if path.is_file() and not files[-1].is_file():
+            raise DataError(
+                f"dataset=folder: record {record_id} has no annotation file "
+                f"{files[-1].name}{self._others(path)}; use dataset.annotator= with the suffix of "
+                "the annotation files, or dataset.on_error=skip, which leaves the record out"
+            )
+        return files
+
+    def _others(self, path: Path) -> str:
+        """Return the suffixes of other files of the record, one of which may be annotations."""
+        others = sorted(
+            file.suffix[1:]
+            for file in path.parent.glob(f"{glob.escape(path.stem)}.*")
+            if file.suffix not in (".hea", ".dat", ".mat", ".xws") and file.stem == path.stem
+        )
+        return f" (there is .{', .'.join(others[:_SHOWN])})" if others else ""
+
+    def signal_files_of(self, record_id: str) -> tuple[Path, ...]:
+        """See `RecordSource`."""
+        return tuple(wfdb_reader.signals_among(self.files_of(record_id)))
+
+    def check_files(self, sha256: Mapping[Path, str]) -> None:
+        """See `RecordSource`: nothing states what the files must be."""
+
+    def read(self, record_id: str, leads: Sequence[str]) -> Record:
+        """See `RecordSource`."""
+        path = self.found.files[record_id]
+        database = Database(
+            name=self.name,
+            version="",
+            title="",
+            fs_hz=0.0,
+            records=(path.stem,),
+            lead_names=(),
+            adc_gain=self.adc_gain,
+            remedy=_FIX,
+        )
+        with self._placed():
+            line = read_record_line(path, database)
+            check_frequency(path, line.fs_hz, database)
+            patient = self.patients.patient_of(record_id, line.comments)
+            record = wfdb_reader.read_record(
+                path.parent,
+                path.stem,
+                replace(database, fs_hz=line.fs_hz),
+                leads,
+                annotator=self.annotator,
+            )
+        unusable = {lead: self._relative(why) for lead, why in record.unusable.items()}
+        return replace(record, record_id=record_id, patient_id=patient, unusable=unusable)
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Begin messages with the dataset, and name files relative to its folder."""
+        try:
+            yield
+        except DataError as error:
+            raise DataError(self._relative(str(error))) from error
+
+    def _relative(self, message: str) -> str:
+        """Name the dataset, and hide what the message quotes of a file."""
+        if message.startswith("dataset"):
+            return message
+        plain = _QUOTED.sub("'…'", message.replace(f"{self.folder}/", ""))
+        return f"dataset=folder: {plain}"
+
+    def identity(self) -> dict[str, Any]:
+        """See `RecordSource`."""
+        return {
+            "database": self.name,
+            "layout": "folder",
+            "annotator": self.annotator,
+            "adc_gain": self.adc_gain,
+            "patients": self._patients(),
+        }
+
+    def _patients(self) -> dict[str, Any]:
+        rule = self.patients
+        table = None if rule.table is None else sorted(rule.table.items())
+        return {
+            "table": None if table is None else hashlib.sha256(repr(table).encode()).hexdigest(),
+            "name": None if rule.name_pattern is None else rule.name_pattern.pattern,
+            "comment": None if rule.comment_pattern is None else rule.comment_pattern.pattern,
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        """See `RecordSource`."""
+        return {"files": {key: str(path) for key, path in self.found.files.items()}}
