@@ -1,10 +1,14 @@
 """Names of leads: how a lead of the settings is found among the leads of a record."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 FIRST_LEAD = "first lead"
 """The lead of `dataset.leads=null`: the first lead of each record that can be used."""
+
+REPEATED_NAME = "lead with the name of another lead, distinguished by a number"
+"""A note; see `Record.notes` and `numbered`."""
 
 _PREFIX = re.compile(r"(ecg|ekg|lead)(?=.)")
 
@@ -48,6 +52,25 @@ def find_leads(spellings: Sequence[Sequence[str]], names: Sequence[str]) -> list
     for each in spellings:
         name = find_lead(each, names)
         found.append(None if name in found else name)
+    return found
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Distinguish signals with one name: `ECG-1`, `ECG-2`, …; other names stay as they are.
+
+    Example:
+      >>> numbered(["ECG", "V1", "ECG"])
+      ['ECG-1', 'V1', 'ECG-2']
+    """
+    counts, seen = Counter(names), Counter[str]()
+    found = []
+    for name in names:
+        if counts[name] > 1:
+            seen[name] += 1
+            name = f"{name}-{seen[name]}"
+            while name in counts:
+                name += "'"
+        found.append(name)
     return found
 
 

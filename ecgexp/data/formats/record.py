@@ -7,6 +7,12 @@ from typing import TypedDict
 
 import numpy as np
 
+UNITS_PER_MV = {"mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}
+"""Units of potential, in lower case and with `u` for micro, as a multiple of millivolts."""
+
+LONGEST_LEAD = 2**28
+"""Samples of a lead with its gaps: two weeks at 200 Hz. Files that state more are refused."""
+
 # "Beat annotations" of https://archive.physionet.org/physiobank/annotations.shtml; all others mark
 # rhythm, noise or waves.
 BEAT_SYMBOLS = tuple("NLRBAaJSVrFejnE/fQ?")

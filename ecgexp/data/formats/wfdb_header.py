@@ -10,11 +10,11 @@ missing.
 import codecs
 import math
 import re
-from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats.leads import numbered
 from ecgexp.data.formats.untrusted import check_file_name, damaged, quoted, read_file
 
 NO_FILE = "~"
@@ -177,29 +177,16 @@ def read_header(path: Path, database: Database) -> Header:
       DataError: The file is missing, not a header, or a header of several segments.
     """
     record, signals = _matched(path, database)
-    names = [signal["name"] or f"signal {number}" for number, signal in enumerate(signals)]
-    places: dict[str, list[int]] = {}
-    for number, name in enumerate(names):
-        places.setdefault(name, []).append(number)
-    for name, numbers in places.items():
-        for count, number in enumerate(numbers if len(numbers) > 1 else (), start=1):
-            names[number] = _numbered(name, count, places)
+    described = [signal["name"] or f"signal {number}" for number, signal in enumerate(signals)]
+    names = numbered(described)
     return Header(
         fs_hz=float(record["fs"] or _DEFAULT_HZ),
         num_frames=None if record["length"] is None else int(record["length"]),
         signals=tuple(
-            _signal_of(signal, name, is_repeated=len(places.get(signal["name"] or "", ())) > 1)
-            for signal, name in zip(signals, names, strict=True)
+            _signal_of(signal, name, is_repeated=name != plain)
+            for signal, name, plain in zip(signals, names, described, strict=True)
         ),
     )
-
-
-def _numbered(name: str, count: int, taken: Container[str]) -> str:
-    """Return the name of the `count`-th of several signals with one name: `ECG-1`, `ECG-2`, …."""
-    numbered = f"{name}-{count}"
-    while numbered in taken:
-        numbered += "'"
-    return numbered
 
 
 def _signal_of(signal: re.Match[str], name: str, *, is_repeated: bool) -> SignalLine:

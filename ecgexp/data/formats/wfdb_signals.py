@@ -10,6 +10,8 @@ import numpy as np
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats.gaps import NO_GAPS, bridge, find_gaps, union_of
 from ecgexp.data.formats.integrity import check_millivolts
+from ecgexp.data.formats.leads import REPEATED_NAME
+from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV
 from ecgexp.data.formats.untrusted import damaged, quoted
 from ecgexp.data.formats.wfdb_files import read_files
 from ecgexp.data.formats.wfdb_header import (
@@ -18,14 +20,12 @@ from ecgexp.data.formats.wfdb_header import (
     SignalLine,
     read_header,
 )
-from ecgexp.data.formats.wfdb_samples import FORMATS, LARGEST_NUM_SAMPLES
+from ecgexp.data.formats.wfdb_samples import FORMATS
 from ecgexp.settings.declaration import DataError
 
 NO_GAIN = "lead without a gain: 200 units per mV assumed, the default of WFDB"
 NO_NAME = "lead without a name in its header"
-REPEATED_NAME = "lead with the name of another lead, distinguished by a number"
 
-_UNITS_PER_MV = {"mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}
 _DEFAULT_GAIN = 200.0
 
 
@@ -115,7 +115,7 @@ def _lead(
     notes: Counter[str],
     database: Database,
 ) -> Lead:
-    per_mv = _UNITS_PER_MV.get(line.units.lower())
+    per_mv = UNITS_PER_MV.get(line.units.lower())
     if per_mv is None:
         raise damaged(
             header_path, f"gives lead {line.name} in {quoted(line.units)}, not in volts", database
@@ -151,7 +151,7 @@ def _bridged(lead_mv: np.ndarray, gaps: np.ndarray) -> Lead:
 
 
 def _empty(num_samples: int, path: Path, database: Database) -> Lead:
-    if num_samples > LARGEST_NUM_SAMPLES:
+    if num_samples > LONGEST_LEAD:
         raise damaged(path, "states more samples than fit into memory", database)
     return _bridged(np.zeros(num_samples), np.asarray([[0, num_samples]], np.int64))
 
@@ -172,7 +172,7 @@ def _join_segments(header_path: Path, line: RecordLine, database: Database) -> S
     total = sum(length for _, length in line.segments)
     if not total:
         raise damaged(header_path, "lists no segment with samples", database)
-    if total > LARGEST_NUM_SAMPLES:
+    if total > LONGEST_LEAD:
         raise damaged(header_path, "states more samples than fit into memory", database)
     notes: Counter[str] = Counter()
     for name, length in line.segments:

@@ -7,9 +7,10 @@ import pytest
 import wfdb
 from tiny_records import TINY, tiny_source
 
+from ecgexp.data.formats.leads import REPEATED_NAME
 from ecgexp.data.formats.wfdb_files import LONGER_FILE, NO_CHECKSUM
 from ecgexp.data.formats.wfdb_reader import files_of, read_record
-from ecgexp.data.formats.wfdb_signals import NO_GAIN, NO_NAME, REPEATED_NAME
+from ecgexp.data.formats.wfdb_signals import NO_GAIN, NO_NAME
 from ecgexp.data.preprocessing.one_record import choose_leads
 from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
