@@ -18,7 +18,7 @@ from ecgexp.settings.renamed import OPTIONS, renamed
 _MOST_SHOWN = 4  # options that a mistyped one may mean
 
 # Mappings to which users add keys of their own.
-_FREE = ("grouping.classes", "tracking.tags", "dataset.lead_aliases")
+_FREE = ("grouping.classes", "tracking.tags", "dataset.lead_aliases", "dataset.symbols")
 
 # Options that Hydra's launchers of other packages provide -> the extra that installs them.
 _EXTRAS = {

@@ -1,9 +1,9 @@
 """A user's own recordings: a folder of records, and how their patients are known."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -18,6 +18,9 @@ from ecgexp.settings.paths import Folder
 if TYPE_CHECKING:
     from ecgexp.data.formats.discovery import FoundRecords
     from ecgexp.data.formats.folder_source import FolderSource
+
+Symbols = Annotated[Mapping[Name, Name], BeforeValidator(lambda value: value or {})]
+"""Own symbol -> symbol of WFDB; null: none."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+\-]{0,63}")
 _VERSION = re.compile(r"v?\d+(\.\d+)+")
@@ -34,6 +37,10 @@ class FolderDataset(Preprocessing):
       records: Ids of the records that are used, each its path in the folder without suffix; None:
         all.
       annotator: Suffix of the annotation files.
+      symbols_from: What states the symbol of a beat: the `symbol` of its annotation, or its
+        `aux_note`.
+      symbols: Own symbol or note -> symbol of WFDB, e.g. `{PVC: V}`. Others that are not of WFDB
+        are no beats; a note counts them.
       patients: A CSV with the columns `record` and `patient` that names the patient of every
         record.
       patient_pattern: Regular expression; its group in a record's id is the patient.
@@ -55,6 +62,8 @@ class FolderDataset(Preprocessing):
     records: Annotated[tuple[Name, ...] | None, BeforeValidator(names_of)] = None
     leads: Leads = Field(default=None, validate_default=True)
     annotator: Annotated[Name, Field(max_length=16, pattern="^[A-Za-z0-9]+$")] = "atr"
+    symbols_from: Literal["symbol", "aux_note"] = "symbol"
+    symbols: Symbols = Field(default_factory=dict)
     patients: Folder | None = None
     patient_pattern: Name | None = None
     patient_comment: Name | None = None
@@ -64,6 +73,7 @@ class FolderDataset(Preprocessing):
 
     def __post_init__(self):
         super().__post_init__()
+        from ecgexp.data.formats.labels import unknown_targets
         from ecgexp.data.formats.patients import compiled
 
         check_named_once("dataset.records", self.records or ())
@@ -89,6 +99,11 @@ class FolderDataset(Preprocessing):
         given = [f"dataset.{key}" for key, value in rules.items() if value is not None]
         if len(given) > 1:
             raise ConfigError(f"{given[0]} and {given[1]}: both name the patients; use one of them")
+        if unknown := unknown_targets(self.symbols):
+            raise ConfigError(
+                f"dataset.symbols: {unknown[0]!r} is not a symbol of WFDB; map to symbols such as "
+                "N, V or A, e.g. dataset.symbols={PVC: V}"
+            )
         for key in ("patient_pattern", "patient_comment"):
             compiled(f"dataset.{key}", getattr(self, key))
 
@@ -158,6 +173,7 @@ class FolderDataset(Preprocessing):
 
     def _source(self) -> "FolderSource":
         from ecgexp.data.formats.folder_source import FolderSource
+        from ecgexp.data.formats.labels import Labels
         from ecgexp.data.formats.patients import PatientRule, compiled, read_table
 
         found = self._found()
@@ -168,6 +184,7 @@ class FolderDataset(Preprocessing):
             name=self.title,
             found=found,
             annotator=self.annotator,
+            labels=Labels(symbols_from=self.symbols_from, symbols=self.symbols),
             patients=PatientRule(
                 table=table,
                 name_pattern=compiled("dataset.patient_pattern", self.patient_pattern),

@@ -13,6 +13,7 @@ from ecgexp.data.beats import PatientsAre
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats import wfdb_reader
 from ecgexp.data.formats.discovery import FoundRecords
+from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.patients import PatientRule
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.single_record import check_frequency
@@ -36,6 +37,7 @@ class FolderSource:
       name: Name of the dataset, without spaces.
       found: The records that are used, and those that are refused.
       annotator: Suffix of the annotation files.
+      labels: How the symbols of annotations are determined.
       patients: How the patients are known.
       adc_gain: Units per millivolt of leads whose header states no gain; None: such leads cannot be
         used.
@@ -44,6 +46,7 @@ class FolderSource:
     name: str
     found: FoundRecords
     annotator: str
+    labels: Labels
     patients: PatientRule
     adc_gain: float | None = None
 
@@ -120,6 +123,7 @@ class FolderSource:
                 replace(database, fs_hz=line.fs_hz),
                 leads,
                 annotator=self.annotator,
+                labels=self.labels,
             )
         unusable = {lead: self._relative(why) for lead, why in record.unusable.items()}
         return replace(record, record_id=record_id, patient_id=patient, unusable=unusable)
@@ -145,6 +149,8 @@ class FolderSource:
             "database": self.name,
             "layout": "folder",
             "annotator": self.annotator,
+            "symbols_from": self.labels.symbols_from,
+            "symbols": dict(self.labels.symbols),
             "adc_gain": self.adc_gain,
             "patients": self._patients(),
         }

@@ -12,6 +12,7 @@ from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats.annotation_order import in_time_order
 from ecgexp.data.formats.gaps import at_lower_rate
 from ecgexp.data.formats.integrity import is_inside
+from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.leads import find_lead
 from ecgexp.data.formats.record import AnnotationFields, Record, split_outside
 from ecgexp.data.formats.untrusted import damaged
@@ -19,6 +20,8 @@ from ecgexp.data.formats.wfdb_annotations import read_annotations
 from ecgexp.data.formats.wfdb_header import NO_FILE, read_record_line, signal_files
 from ecgexp.data.formats.wfdb_signals import Lead, Signals, read_signals
 from ecgexp.settings.declaration import DataError
+
+_LABELS = Labels()
 
 
 def files_of(folder: Path, record_id: str, *, annotator: str = "atr") -> tuple[Path, ...]:
@@ -74,6 +77,7 @@ def read_record(
     leads: Sequence[str] = (),
     *,
     annotator: str | None = "atr",
+    labels: Labels = _LABELS,
 ) -> Record:
     """Read one record with all its leads.
 
@@ -92,6 +96,7 @@ def read_record(
         empty, the record has the highest frequency that all leads can be averaged to.
       annotator: Name of the annotator, the suffix of the file; None: it is not read, and the record
         has no annotations.
+      labels: How the symbols of annotations are determined.
 
     Returns:
       The record.
@@ -116,7 +121,8 @@ def read_record(
         annotation_path = folder / f"{record_id}.{annotator}"
         with _enough_memory(annotation_path, database):
             found = read_annotations(annotation_path, line.fs_hz, database)
-        samples, symbols, _ = in_time_order(found.samples, found.symbols, notes)
+        own = labels.of(found.symbols, found.aux_notes, notes)
+        samples, symbols, _ = in_time_order(found.samples, own, notes)
         annotations = split_outside(samples, symbols, is_inside(samples, signals.num_frames))
     return Record(
         record_id=record_id,
