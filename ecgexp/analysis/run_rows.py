@@ -11,7 +11,7 @@ from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.data.beats import patients_note
 from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.stored_tables import read_clients, read_counts
-from ecgexp.tracking.local.result import DataValues, PrivacyValues
+from ecgexp.tracking.local.result import DataValues, EvaluationValues, PrivacyValues
 
 PrivacyGuarantee = Literal["none", "simulation", "private"]
 
@@ -31,6 +31,7 @@ class Row:
       notes: subject -> limits of the run's scores.
       seconds: from start to end; None where it is not known.
       step: the selected epoch or round; None where it is not known.
+      evaluation: its evaluation on test beats, as the log of the store counted it; None without.
       classes: in the order of the labels.
       database: name and version.
       digest: of the beats.
@@ -57,6 +58,7 @@ class Row:
     notes: Mapping[str, Sequence[str]]
     seconds: float | None
     step: int | None
+    evaluation: EvaluationValues | None
     classes: tuple[str, ...]
     database: str
     digest: str
@@ -157,6 +159,7 @@ def read_row(run: StoredRun) -> Row:
         notes=result.get("notes") or {},
         seconds=result.get("seconds"),
         step=selection.get("step"),
+        evaluation=_evaluation(result.get("test_evaluation")),
         classes=tuple(data.get("classes") or classes),
         counts=data.get("beats") or {},
         database=_database(run, data),
@@ -176,6 +179,15 @@ def _database(run: StoredRun, data: DataValues) -> str:
     name = data.get("database") or run.tags.get("dataset.name", "")
     note = patients_note(data.get("patients_are") or run.tags.get("dataset.patients", ""))
     return f"{name} ({note})" if note else name
+
+
+def _evaluation(values: EvaluationValues | None) -> EvaluationValues | None:
+    """Return the values if none is missing."""
+    if not values or EvaluationValues.__annotations__.keys() - values.keys():
+        return None
+    bounded = values.get("margin") is not None
+    is_usable = values.get("evaluations") and (values.get("patients") or not bounded)
+    return values if is_usable else None
 
 
 def _by_patient(

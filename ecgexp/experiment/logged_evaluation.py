@@ -173,11 +173,28 @@ def sentence(values: Mapping[str, Any]) -> str:
         return f"{text}; no accuracy by patient and no bound, since its patients are unknown"
     if values["margin"] is None:
         return f"{text}; no bound, since beats of its patients were trained on"
-    several = f" for the {found.evaluations} evaluations together" if found.evaluations > 1 else ""
-    chance = f"{100 * values['confidence']:.0f}{BLANK}%"
+    scope = bound_scope(
+        evaluations=found.evaluations,
+        patients=values["patients"],
+        confidence=values["confidence"],
+    )
     return (
         f"{text}; accuracy by patient {score_text(values['accuracy_by_patient'])} "
-        f"± {score_text(values['margin'])} with {chance}{several}, by "
-        f"Hoeffding's bound over {values['patients']} patients, if no configuration was chosen by "
-        "scores on them; F1 and the jk index have no such bound"
+        f"± {score_text(values['margin'])} {scope}"
+    )
+
+
+def bound_scope(*, evaluations: int, patients: int, confidence: float) -> str:
+    """Return what the bound on accuracies by patient holds for, after `0.921 ± 0.692`.
+
+    Args:
+      evaluations: of the test set, which hold together.
+      patients: in the test set.
+      confidence: with which they hold.
+    """
+    several = f" for the {evaluations} evaluations together" if evaluations > 1 else ""
+    return (
+        f"with {100 * confidence:.0f}{BLANK}%{several}, by Hoeffding's bound over {patients} "
+        "patients, if no configuration was chosen by scores on them; F1 and the jk index have no "
+        "such bound"
     )

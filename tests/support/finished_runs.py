@@ -73,6 +73,7 @@ def finished(
     digest: str = "d1",
     train_beats: int = 7001,
     notes: dict | None = None,
+    evaluation: dict | None = None,
 ) -> Path:
     """A run that finished with just these scores."""
     tracker = _begin(folder, {**params, "seed": seed}, name or folder.name, database, digest, tags)
@@ -107,6 +108,7 @@ def finished(
         privacy=privacy,
         selection={"step": 2},
         notes=notes or {},
+        test_evaluation=evaluation,
     ).write(folder)
     tracker.finish("FINISHED")
     return folder

@@ -1,18 +1,20 @@
 """Select and read the runs of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ecgexp.analysis.find_runs import PARENT_TAG, StoredRun, children_of, find_run, search_runs
+from ecgexp.analysis.report.evaluation_counts import EvaluationCounts
 from ecgexp.analysis.report.groups import Configuration, configurations
-from ecgexp.analysis.report.losses import together
+from ecgexp.analysis.report.losses import private_dir_of, together
 from ecgexp.analysis.run_rows import Row, read_row
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import resolved
 from ecgexp.storage.reading import MissingFileError
 from ecgexp.sweeps.invocation import read_pointer
 from ecgexp.tracking.debug_mark import DEBUG, meaningless
+from ecgexp.tracking.evaluation_log import EvaluationLog, evaluations_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class Gathered:
       sweep: `command`, `overrides` and `privacy` of the parent run; empty without a parent run.
       together: combined privacy loss of all runs of the store on the same training population; see
         `losses.together`.
+      evaluations: how often the test sets were evaluated in the store.
     """
 
     title: str
@@ -75,6 +78,7 @@ class Gathered:
     failures: Sequence[Failure]
     sweep: Mapping[str, str]
     together: Sequence[str] = ()
+    evaluations: EvaluationCounts = field(default_factory=lambda: EvaluationCounts(counted={}))
 
     @property
     def rows(self) -> list[Row]:
@@ -185,7 +189,16 @@ def gather(selected: SelectedRuns) -> Gathered:
         together=together(
             selected.runs, uri=selected.uri, folder=selected.folder, store=selected.store
         ),
+        evaluations=EvaluationCounts(counted=_counted(selected)),
     )
+
+
+def _counted(selected: SelectedRuns) -> Mapping[str, int]:
+    private_dir, _ = private_dir_of(uri=selected.uri, folder=selected.folder)
+    try:
+        return evaluations_of(EvaluationLog(private_dir).events())
+    except DataError:  # each run knows how many there were at its own time
+        return {}
 
 
 def _named(name: str, uri: str | None) -> SelectedRuns:

@@ -43,13 +43,11 @@ def together(
     Returns:
       One text per population, for the page.
     """
-    is_known = True
-    if folder is None:
-        shown = _shown(runs, uri) if store is None else store
-        record = Losses(MlflowTracking(uri=uri or default_uri()).private_dir())
-    else:
-        private_dir, is_known = _private_dir_of(folder)
-        shown, record = list(runs), Losses(private_dir)
+    private_dir, is_known = private_dir_of(uri=uri, folder=folder)
+    record = Losses(private_dir)
+    if folder is not None:
+        store = runs
+    shown = _shown(runs, uri) if store is None else store
     known = record.all()
     # Folders identify runs without an id only: on one server, runs of two machines may have folders
     # of the same name.
@@ -86,12 +84,18 @@ def _shown(runs: Sequence[StoredRun], uri: str | None) -> Sequence[StoredRun]:
         return runs
 
 
-def _private_dir_of(folder: Path) -> tuple[Path, bool]:
-    """Return the private folder of the store of a sweep's jobs, and whether it is known.
+def private_dir_of(*, uri: str | None, folder: Path | None) -> tuple[Path, bool]:
+    """Return the private folder of a store, and whether it is known.
 
-    It is unknown if the file in which the invocation recorded it is damaged; the default folder is
-    returned then.
+    It is unknown if the file in which a sweep's invocation recorded it is damaged; the default
+    folder is returned then.
+
+    Args:
+      uri: the store; None: `default_uri()`.
+      folder: the folder of a sweep's invocation, whose jobs have the store; None: that of `uri`.
     """
+    if folder is None:
+        return MlflowTracking(uri=uri or default_uri()).private_dir(), True
     by_default = NoTracking().private_dir()
     try:
         found = read_pointer(folder)["private_dir"]

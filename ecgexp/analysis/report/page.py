@@ -117,7 +117,9 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "few": len(every) <= _FEW,
         "has_seeds": any(len(one.rows) > 1 for one in every),
         "summary": summary,
-        "score_table": score_tables.score_table(every, split, intervals=_intervals(groups))
+        "score_table": score_tables.score_table(
+            every, split, intervals=_intervals(groups), evaluations=gathered.evaluations
+        )
         if every
         else None,
         "note_table": score_tables.note_table(every, public=public),

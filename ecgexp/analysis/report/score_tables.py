@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ecgexp.analysis import formatting
+from ecgexp.analysis.report.evaluation_counts import COLUMN, EvaluationCounts
 from ecgexp.analysis.report.groups import Configuration, client_scores, shown
 from ecgexp.analysis.report.tables import Cell, Table, or_dash, seconds
 from ecgexp.analysis.spread import spread
 from ecgexp.evaluation.bootstrap import Interval
 from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_name
+from ecgexp.experiment.logged_evaluation import sentence
 from ecgexp.privacy.publication import is_published
 
 _SCORES = {
@@ -27,6 +29,7 @@ def score_table(
     split: str,
     *,
     intervals: Callable[[Configuration, str], Interval | None] | None = None,
+    evaluations: EvaluationCounts | None = None,
 ) -> Table:
     """Return a row per configuration: overall scores, ε, varying settings and seeds.
 
@@ -38,12 +41,22 @@ def score_table(
       split: `test` or `validation`.
       intervals: (configuration, metric key) -> interval over patients of the mean over several
         seeds; None: there are none. A single run has the interval that it stored.
+      evaluations: of the test sets of the page; None: they are not shown.
     """
-    names = _columns(configurations)
+    runs = [row for one in configurations for row in one.rows]
+    if split != "test" or not any(row.evaluation for row in runs):
+        evaluations = None
     with_epsilon = any(one.guarantee != "none" for one in configurations)
+    # The column of ε has the guarantee in words.
+    names = [
+        name
+        for name in _columns(configurations)
+        if not (with_epsilon and name == "privacy._target_")
+    ]
     columns = [
         "",
         *_SCORES,
+        *([COLUMN] if evaluations is not None else []),
         *(["ε", "δ"] if with_epsilon else []),
         *(name.removesuffix("._target_") for name in names),
         "seeds",
@@ -53,6 +66,7 @@ def score_table(
         [
             f"[{one.number}]",
             *(_overall(one, split, score, intervals) for score in _SCORES.values()),
+            *([evaluations.cell(one, runs)] if evaluations is not None else []),
             *([_epsilon(one), _delta(one)] if with_epsilon else []),
             *(shown(name, one.values.get(name, "–")) for name in names),
             _seeds(one),
@@ -66,6 +80,7 @@ def score_table(
         columns=columns,
         groups=[[row] for row in rows],
         notes=[
+            *(evaluations.notes(runs) if evaluations is not None else ()),
             *average_notes(configurations, split),
             *_undefined(configurations, split, overall=True),
         ],
@@ -111,9 +126,12 @@ def note_table(configurations: Sequence[Configuration], *, public: bool) -> Tabl
     for one in configurations:
         found: dict[tuple[str, str], list[str]] = {}
         for row in one.rows:
+            beside_the_scores = sentence(row.evaluation) if row.evaluation else ""
             for about, texts in row.notes.items():
                 if not public or is_published("result key", f"notes/{about}"):
                     for text in texts:
+                        if text == beside_the_scores:
+                            continue
                         found.setdefault((about, text), []).append(row.seed or "?")
         found |= _repeated_seeds(one)
         body = [[about, text, ", ".join(seeds)] for (about, text), seeds in found.items()]
