@@ -5,7 +5,10 @@ a line never breaks a bar. Text is not wrapped: a terminal does that itself, and
 receives each message as one line.
 """
 
+import html
+import importlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +29,7 @@ from rich.progress import (
 from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 30.0
+_SECONDS_BETWEEN_UPDATES = 0.2
 _UNWRAPPED = 10_000
 
 
@@ -66,13 +70,13 @@ class Stream(rich.console.Console):
 @cache
 def stderr() -> Stream:
     """The console of all messages of this process; it writes to the current `sys.stderr`."""
-    return Stream(stderr=True)
+    return Stream(stderr=True, force_jupyter=False)
 
 
 @cache
 def stdout() -> Stream:
     """The console of the results; it writes to the current `sys.stdout`."""
-    return Stream()
+    return Stream(force_jupyter=False)
 
 
 @dataclass
@@ -103,6 +107,10 @@ class Console:
     @contextmanager
     def progress_bar(self, what: str) -> Iterator["ProgressBar"]:
         """Show a progress bar for the duration of the block."""
+        if in_notebook():
+            with NotebookBar.shown(what) as bar:
+                yield ProgressBar(what, bar, TaskID(0), self)
+            return
         if not self.bars.is_terminal:
             yield ProgressBar(what, None, TaskID(0), self)
             return
@@ -118,12 +126,53 @@ class Console:
             yield ProgressBar(what, progress, progress.add_task(what, total=None, note=""), self)
 
 
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook, which shows HTML."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
+class NotebookBar:
+    """A progress bar of HTML in a notebook; rich's own needs ipywidgets there.
+
+    Args:
+      what: The task.
+      update: Replaces what the notebook shows by other HTML.
+    """
+
+    def __init__(self, what: str, update: Callable[[str], None]):
+        self._what, self._update, self._last = what, update, 0.0
+
+    @classmethod
+    @contextmanager
+    def shown(cls, what: str) -> Iterator["NotebookBar"]:
+        """Show a bar in the current cell for the duration of the block."""
+        # Only in a notebook, which has it; its types are not needed here.
+        display = importlib.import_module("IPython.display")
+        handle = display.display(display.HTML(""), display_id=True)
+        try:
+            yield cls(what, lambda text: handle.update(display.HTML(text)))
+        finally:
+            handle.update(display.HTML(""))
+
+    def update(self, task: TaskID, *, completed: float, total: float, note: str) -> None:
+        """Show that `completed` of `total` units are complete, a few times a second at most."""
+        now = time.monotonic()
+        if completed < total and now - self._last < _SECONDS_BETWEEN_UPDATES:
+            return
+        self._last = now
+        text = html.escape(f"{completed:g} of {total:g} {note}".rstrip())
+        bar = f'<progress max="{total:g}" value="{completed:g}"></progress>'
+        self._update(f"{html.escape(self._what)} {bar} <small>{text}</small>")
+
+
 @dataclass
 class ProgressBar:
     """The progress of one task."""
 
     what: str
-    progress: Progress | None
+    progress: "Progress | NotebookBar | None"
     task: TaskID
     console: Console
     _last_line: float = field(default_factory=time.monotonic)

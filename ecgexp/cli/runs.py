@@ -10,11 +10,11 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgexp.analysis.run_list import HEADLINES, SPLITS
+from ecgexp.analysis.run_values import as_json
 from ecgexp.cli.arguments import Parser, run_command, whole
 from ecgexp.cli.streams import command
 from ecgexp.formatting import NO_VALUE, age_text, epsilon_text, score_text
@@ -72,41 +72,6 @@ def _list(options: argparse.Namespace) -> int:
     if not chosen and not (listed.problems and not listed.runs):
         print(f"ecgexp-runs: {_why_none(listed.runs, options)}", file=sys.stderr)
     return 0
-
-
-def as_json(run: "ListedRun") -> dict[str, Any]:
-    """Returns the line of `--json`; its keys are stable, and unknown values are None.
-
-    Args:
-      run: the run.
-    """
-    return {
-        "run_id": run.run_id,
-        "folder": None if run.folder is None else str(run.folder),
-        "name": run.name,
-        "status": run.status,
-        "reason": run.reason or None,
-        "host": run.host or None,
-        "started": _iso(run.started),
-        "seconds": run.seconds,
-        "experiment": run.experiment or None,
-        "debug": run.debug or None,
-        "sweep": run.sweep or None,
-        "parent_id": run.parent_id,
-        "trainer": run.trainer or None,
-        "dataset": run.dataset or None,
-        "model": run.model or None,
-        "seed": int(run.params["seed"]) if "seed" in run.params else None,
-        "guarantee": run.guarantee,
-        "epsilon": run.epsilon,
-        "delta": run.privacy.get("delta"),
-        "unit": run.unit or None,
-        "scores": {
-            split: {name: run.scores.get(split, {}).get(name) for name in HEADLINES}
-            for split in SPLITS
-        },
-        "command": run.command or None,
-    }
 
 
 def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str]) -> "Table":
@@ -226,12 +191,6 @@ def _why_none(runs: Sequence["ListedRun"], options: argparse.Namespace) -> str:
 
 def _text(run: "ListedRun", name: str) -> str:
     return str(getattr(run, name)).lower()
-
-
-def _iso(seconds: float) -> str | None:
-    if not seconds:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _by_score(name: str) -> Callable[["ListedRun", str], float | None]:

@@ -25,7 +25,7 @@ def start_or_resume(config: DictConfig, run_dir: Path) -> None:
         if config.resume is not None:
             _resume(config, overrides, new_dir=run_dir)
         else:
-            _start(config, overrides, run_dir)
+            _start(config, run_dir)
     except (ConfigError, DataError, MachineError) as error:
         ending.fail(error)
 
@@ -41,49 +41,26 @@ def _check_given_once(overrides: list[str], run_dir: Path) -> None:
         raise
 
 
-def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
+def _start(config: DictConfig, run_dir: Path) -> None:
     """Starts a new run; removes its folder if the run is refused before it begins."""
-    from ecgexp.config.compose import (
-        build_experiment,
-        chosen_options,
-        command_settings,
-        for_the_record,
-        notes,
-        own_folder_of,
-        sweep_settings,
-        to_yaml,
-    )
+    from ecgexp.api.running import start_run
+    from ecgexp.config.compose import command_settings
     from ecgexp.experiment.deadline import Deadline
-    from ecgexp.experiment.run import run
-    from ecgexp.sweeps.identity import command
-    from ecgexp.tracking.local.hydra_files import write_notes
     from ecgexp.tracking.local.lock import discard, hold
 
     with hold(run_dir, new=True):
         try:
-            sweep_settings(config).check_single_run()
             deadline = Deadline(minutes=command_settings(config).max_minutes, began=_began())
-            experiment, values = (
-                build_experiment(config, base_dir=Path.cwd()),
-                for_the_record(config),
-            )
-            experiment.check_can_start()  # before the import of what a run needs
-            write_notes(run_dir, notes(config, HydraConfig.get()))
-            ending.remember(experiment, run_dir)
-            chosen, own = chosen_options(HydraConfig.get()), own_folder_of(HydraConfig.get())
-            words = [*experiment.debug.words(), *chosen.values(), f"seed {experiment.seed}"]
-            run(
-                experiment,
-                run_dir,
-                config=values,
-                resolved_yaml=to_yaml(values),
-                name=" ".join(words),
-                tags={"command": command(overrides, config_dir=own), **chosen},
-                deadline=deadline,
-            )
-        except (ConfigError, DataError, KeyboardInterrupt, SystemExit):
-            discard(run_dir)  # does nothing where the run has begun
+        except ConfigError:
+            discard(run_dir)
             raise
+        start_run(
+            config,
+            HydraConfig.get(),
+            run_dir,
+            deadline=deadline,
+            on_accepted=lambda experiment: ending.remember(experiment, run_dir),
+        )
 
 
 def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:

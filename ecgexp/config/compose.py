@@ -85,10 +85,7 @@ def load_config(overrides: Sequence[str] = (), *, own: str | Path | None = None)
       >>> load_config(["trainer=dp", "privacy.noise_multiplier=2"]).privacy.noise_multiplier
       2
     """
-    config = load_whole(overrides, own=own)
-    with open_dict(config):
-        del config["hydra"]
-    return config
+    return split_off_hydra(load_whole(overrides, own=own))[0]
 
 
 def load_whole(overrides: Sequence[str] = (), *, own: str | Path | None = None) -> DictConfig:
@@ -108,6 +105,18 @@ def load_whole(overrides: Sequence[str] = (), *, own: str | Path | None = None) 
                 return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:
             raise explain(error, overrides, own=own) from error
+
+
+def split_off_hydra(whole: DictConfig) -> "tuple[DictConfig, HydraConf]":
+    """Return a composed configuration without the node `hydra`, and that node.
+
+    Args:
+      whole: as `load_whole` returns it; it is changed.
+    """
+    hydra = whole.hydra
+    with open_dict(whole):
+        del whole["hydra"]
+    return whole, hydra
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from ecgexp.tracking.params import has_effect, parameters
 from ecgexp.tracking.provenance import versions
 
 # Packages that only start runs or read finished ones; a change in them changes no result.
-_NO_PART_OF_A_RUN = ("analysis", "cli", "inference", "sweeps", "tracking")
+_NO_PART_OF_A_RUN = ("analysis", "api", "cli", "inference", "sweeps", "tracking")
 
 
 def job_digest(values: Mapping[str, Any], code: str) -> str:

@@ -37,6 +37,7 @@ ORDER = (
     "sweeps",
     "analysis",
     "replication",
+    "api",
     "cli",
 )
 
