@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats.edf_reader import SUFFIXES as EDF_SUFFIXES
 from ecgexp.data.formats.untrusted import printable, quoted, read_file
 from ecgexp.data.formats.wfdb_header import read_record_line
 from ecgexp.settings.declaration import DataError
 
-SUFFIXES = (".hea",)
+SUFFIXES = (".hea", *EDF_SUFFIXES)
 """Suffix of the file that a record is named after, in lower case."""
 
 _LIST = "RECORDS"
@@ -68,7 +69,7 @@ def find_records(path: Path, *, setting: str) -> FoundRecords:
     if not found.files and not found.refused:
         raise DataError(
             f"{setting}: no record was found, which would be a file {' or '.join(SUFFIXES)}; "
-            "use a folder of WFDB records"
+            "use a folder of WFDB or EDF records"
         )
     return found
 

@@ -19,6 +19,7 @@ from ecgexp.data.formats.edf_annotations import NotAnnotations, TimedText, parse
 from ecgexp.data.formats.edf_header import NO_COUNT, EdfHeader, EdfSignal, read_edf_header
 from ecgexp.data.formats.gaps import NO_GAPS, bridge, find_gaps
 from ecgexp.data.formats.integrity import check_millivolts, is_inside
+from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.leads import REPEATED_NAME, find_lead
 from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV, Record, split_outside
 from ecgexp.data.formats.untrusted import damaged, quoted
@@ -103,7 +104,7 @@ def read_record(
         raise damaged(path, "has more samples than fit into memory", database) from error
     _, *beside = files_of(path, annotator=annotator)
     samples, names = (
-        _beside(beside[0], fs_hz, database)
+        _beside(beside[0], fs_hz, symbols, notes, database)
         if beside
         else _from_texts(texts, begins[0], fs_hz, symbols, notes)
     )
@@ -280,12 +281,20 @@ def _lead(
     return lead_mv, gaps
 
 
-def _beside(path: Path, fs_hz: float, database: Database) -> tuple[np.ndarray, np.ndarray]:
+def _beside(
+    path: Path,
+    fs_hz: float,
+    symbols: Mapping[str, str],
+    notes: Counter[str],
+    database: Database,
+) -> tuple[np.ndarray, np.ndarray]:
     """Read the annotation file beside a recording."""
     if path.suffix == ".csv":
-        return read_annotation_table(path, fs_hz, database)
-    found = read_annotations(path, fs_hz, database)
-    return found.samples, found.symbols
+        samples, names = read_annotation_table(path, fs_hz, database)
+    else:
+        found = read_annotations(path, fs_hz, database)
+        samples, names = found.samples, found.symbols
+    return samples, Labels(symbols=symbols).of(names, names, notes)
 
 
 def _from_texts(

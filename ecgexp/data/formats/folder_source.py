@@ -11,7 +11,7 @@ from typing import Any
 
 from ecgexp.data.beats import PatientsAre
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats import wfdb_reader
+from ecgexp.data.formats import edf_reader, wfdb_reader
 from ecgexp.data.formats.discovery import FoundRecords
 from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.patients import PatientRule
@@ -23,6 +23,10 @@ from ecgexp.settings.declaration import DataError
 _FIX = "copy the file again, or use dataset.on_error=skip, which leaves the record out"
 _SHOWN = 5
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+
+
+def _is_edf(path: Path) -> bool:
+    return path.suffix.lower() in edf_reader.SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,8 @@ class FolderSource:
         if record_id in self.found.refused:
             raise DataError(f"dataset=folder: {self.found.refused[record_id]}")
         path = self.found.files[record_id]
+        if _is_edf(path):
+            return edf_reader.files_of(path, annotator=self.annotator)
         files = wfdb_reader.files_of(path.parent, path.stem, annotator=self.annotator)
         if path.is_file() and not files[-1].is_file():
             raise DataError(
@@ -95,6 +101,9 @@ class FolderSource:
 
     def signal_files_of(self, record_id: str) -> tuple[Path, ...]:
         """See `RecordSource`."""
+        path = self.found.files[record_id]
+        if _is_edf(path):
+            return (path,)
         return tuple(wfdb_reader.signals_among(self.files_of(record_id)))
 
     def check_files(self, sha256: Mapping[Path, str]) -> None:
@@ -114,19 +123,44 @@ class FolderSource:
             remedy=_FIX,
         )
         with self._placed():
-            line = read_record_line(path, database)
-            check_frequency(path, line.fs_hz, database)
-            patient = self.patients.patient_of(record_id, line.comments)
-            record = wfdb_reader.read_record(
-                path.parent,
-                path.stem,
-                replace(database, fs_hz=line.fs_hz),
-                leads,
-                annotator=self.annotator,
-                labels=self.labels,
+            record = (self._read_edf if _is_edf(path) else self._read_wfdb)(
+                record_id, path, database, leads
             )
         unusable = {lead: self._relative(why) for lead, why in record.unusable.items()}
-        return replace(record, record_id=record_id, patient_id=patient, unusable=unusable)
+        return replace(record, record_id=record_id, unusable=unusable)
+
+    def _read_wfdb(
+        self, record_id: str, path: Path, database: Database, leads: Sequence[str]
+    ) -> Record:
+        line = read_record_line(path, database)
+        check_frequency(path, line.fs_hz, database)
+        patient = self.patients.patient_of(record_id, line.comments)
+        record = wfdb_reader.read_record(
+            path.parent,
+            path.stem,
+            replace(database, fs_hz=line.fs_hz),
+            leads,
+            annotator=self.annotator,
+            labels=self.labels,
+        )
+        return replace(record, patient_id=patient)
+
+    def _read_edf(
+        self, record_id: str, path: Path, database: Database, leads: Sequence[str]
+    ) -> Record:
+        # The fields of EDF that name the patient are not used: most of them name a person.
+        patient = self.patients.patient_of(record_id, ())
+        record = edf_reader.read_record(
+            path, database, leads, annotator=self.annotator, symbols=self.labels.symbols
+        )
+        check_frequency(path, record.signal_hz, database)
+        if not len(record.samples):
+            raise DataError(
+                f"dataset=folder: record {record_id} has no annotations; put {path.stem}.csv with "
+                f"the columns sample and symbol, or {path.stem}.{self.annotator}, beside "
+                f"{path.name}, or use dataset.on_error=skip, which leaves the record out"
+            )
+        return replace(record, patient_id=patient)
 
     @contextmanager
     def _placed(self) -> Iterator[None]:

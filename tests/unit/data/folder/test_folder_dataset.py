@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import wfdb
+from edf_bytes import edf_file
 
 from ecgexp.config.compose import load_experiment
 from ecgexp.data import FolderDataset, RecordedDataset
@@ -227,6 +228,26 @@ def test_records_are_read_by_their_ids(mixed):
         record = read("holter/p1_2")
     assert (record.record_id, record.fs_hz) == ("holter/p1_2", 250)
     assert record.lead_names == ("II", "V5", "V1")
+
+
+def test_edf_is_read_beside_wfdb_and_its_fields_stay_in_it(mixed, caplog):
+    digital = np.random.default_rng(9).integers(-3000, 3000, 100 * 10)
+    signal = {"digital": digital, "samples": 100, "label": "ECG II"}
+    path = mixed / "ward" / "night.EDF"
+    path.write_bytes(edf_file([signal], patient="X F 01-JAN-1950 Jane_Doe"))
+    with pytest.raises(DataError, match=r"ward/night has no annotations; put night\.csv with"):
+        make(mixed).load()
+    wfdb.wrann("night", "atr", np.arange(1, 9) * 100, list(SYMBOLS), write_dir=str(path.parent))
+    beats = make(mixed).load()
+    own = beats.record_ids == "ward/night"
+    assert "".join(beats.symbols[own]) == SYMBOLS
+    assert set(beats.patient_ids[own]) == {"ward/night"}
+    assert "Jane" not in str(beats) + caplog.text
+    table = "".join(f"{second},PVC\n" for second in range(1, 9))
+    path.with_suffix(".csv").write_text(f"seconds,symbol\n{table}")
+    assert "PVC, no beat unless dataset.symbols maps it, 8" in (make(mixed).load(), caplog.text)[1]
+    beats = make(mixed, symbols={"PVC": "V"}).load()
+    assert set(beats.symbols[beats.record_ids == "ward/night"]) == {"V"}
 
 
 @pytest.mark.real_data
