@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 
 if TYPE_CHECKING:
     from ecgexp.data.formats.record import Record
+    from ecgexp.data.formats.source import RecordSource
 
 ReadRecord: TypeAlias = "Callable[[str], Record]"
 """Record id, as in `BeatSet.record_ids` -> the record."""
@@ -62,5 +63,18 @@ class Dataset(Protocol):
         Raises:
           DataError: the files are missing. The function that the context yields raises it for a
             record whose files are missing or damaged.
+        """
+        ...
+
+
+@runtime_checkable
+class HasSource(Protocol):
+    """A dataset whose records can be read one by one, also if some of them are damaged."""
+
+    def open_source(self) -> AbstractContextManager["RecordSource"]:
+        """Return the context in which the files of the records are there.
+
+        Raises:
+          DataError: There are no records, or they cannot be found.
         """
         ...

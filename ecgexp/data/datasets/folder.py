@@ -160,6 +160,11 @@ class FolderDataset(Preprocessing):
         source = self._source()
         yield lambda record_id: source.read(record_id, self.recorded_leads)
 
+    @contextmanager
+    def open_source(self) -> Iterator["FolderSource"]:
+        """See `HasSource`."""
+        yield self._source()
+
     def _found(self) -> "FoundRecords":
         from ecgexp.data.formats.discovery import find_records, select_records
 

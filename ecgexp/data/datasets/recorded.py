@@ -156,6 +156,11 @@ class RecordedDataset(RecordedFiles, Preprocessing):
         source = self._source()
         yield lambda record_id: source.read(record_id, self.recorded_leads)
 
+    @contextmanager
+    def open_source(self) -> Iterator["RecordSource"]:
+        """See `HasSource`."""
+        yield self._source()
+
     def _source(self) -> "RecordSource":
         # Imported here, because it imports the readers.
         from ecgexp.data.formats.database_source import DatabaseSource

@@ -99,6 +99,12 @@ class SyntheticDataset(Preprocessing):
             yield lambda record_id: source.read(record_id, self.recorded_leads)
 
     @contextmanager
+    def open_source(self) -> Iterator["RecordSource"]:
+        """See `HasSource`."""
+        with self._files() as folder:
+            yield self._source(folder)
+
+    @contextmanager
     def _files(self) -> Iterator[Path]:
         """Yield the folder of the written files: below `cache_dir`, or a temporary one."""
         if self.cache_dir is not None:

@@ -33,6 +33,7 @@ NEEDED = {
     "ecgexp-open": ["x"],
     "ecgexp-predict": ["x", "x"],
     "ecgexp-fetch": ["mitdb"],
+    "ecgexp-inspect": ["x"],
     "ecgexp-new": ["plugin", "x"],
 }
 
@@ -147,6 +148,7 @@ def complete(setup, function, line, folder):
         ("ecgexp-compare --sp", "--split"),
         ("ecgexp-doctor --clo", "--close-stale"),
         ("ecgexp-fetch mitdb --rec", "--records"),
+        ("ecgexp-inspect --conf", "--config-dir"),
         ("ecgexp-new pl", "plugin"),
         ("ecgexp-open --st", "--store"),
         ("ecgexp-plan --un", "--units"),

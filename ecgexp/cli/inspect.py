@@ -1,0 +1,126 @@
+"""Show what is in recordings, before anything is trained: one page, in the terminal and as HTML.
+
+Records, patients, leads, symbols and classes, which splits are possible, typical beats, and what is
+wrong with a way to fix it. Damaged records are listed with their reasons. The exit code is 0 if
+everything can be used as the settings say, 1 if something is wrong, and 2 if there is nothing to
+inspect.
+"""
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecgexp.cli.arguments import NEGATIVE, Parser, run_command
+from ecgexp.cli.streams import command
+
+if TYPE_CHECKING:
+    from ecgexp.analysis.inspection.facts import Inspection
+
+_EXAMPLE = """\
+ecgexp-inspect recordings
+ecgexp-inspect recordings 'dataset.leads=[II]' grouping=aami4 split=patient_kfold
+ecgexp-inspect dataset=mitdb --json"""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")  # a value of an override that needs no quotes
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console script.
+
+    Returns:
+      0 if everything can be used, 1 if something is wrong, 2 for an error.
+    """
+    options = _parse(arguments)
+    return run_command("ecgexp-inspect", lambda: _inspect(options))
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    # Of TensorFlow, should a plug-in import it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Imported here, because --help must be fast.
+    from ecgexp.analysis.inspection.as_json import as_json
+    from ecgexp.analysis.inspection.text import render
+    from ecgexp.console import Console
+
+    found = _inspected(_overrides(options.data), options.config_dir)
+    if options.json:
+        print(json.dumps(as_json(found), ensure_ascii=False, allow_nan=False))
+    else:
+        console = Console()
+        for part in render(found):
+            console.print_result(part)
+    return 0 if found.is_usable else NEGATIVE
+
+
+def _inspected(overrides: Sequence[str], config_dir: str | None) -> "Inspection":
+    import shlex
+
+    from ecgexp.analysis.inspection.inspect import inspect
+    from ecgexp.config.data_settings import load_data_settings
+    from ecgexp.config.untrusted_overrides import check_typed_once
+    from ecgexp.console import Console
+
+    check_typed_once(overrides)
+    settings = load_data_settings(overrides, own=config_dir, base_dir=Path.cwd())
+    with _without_warnings(), Console().progress_bar("records") as progress_bar:
+        return inspect(settings, command=shlex.join(overrides), on_progress=progress_bar)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Do not log what the page says itself."""
+    log = logging.getLogger("ecgexp")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def _overrides(data: Sequence[str]) -> list[str]:
+    """Return the overrides of the arguments: a folder is `dataset=folder dataset.path=FOLDER`."""
+    first, rest = data[0], list(data[1:])
+    if "=" in first and not os.path.lexists(first):
+        return [first, *rest]
+    return ["dataset=folder", f"dataset.path={quoted(first)}", *rest]
+
+
+def quoted(text: str) -> str:
+    """Returns a path as a value of an override, whatever characters it has."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="ecgexp-inspect", description=__doc__, example=_EXAMPLE)
+    parser.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="a folder of records, one record, a RECORDS file or a glob pattern; or settings that "
+        "choose the data, as for ecgexp, which may also follow",
+    )
+    parser.add_argument(
+        "--config-dir",
+        metavar="FOLDER",
+        help="your own folder of YAML files, as for ecgexp --config-dir",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object; its keys are stable"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""What the page says about records, also about those that cannot be read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecgexp.analysis.inspection import text
+from ecgexp.analysis.inspection.as_json import as_json
+from ecgexp.analysis.inspection.facts import RecordFacts
+from ecgexp.analysis.inspection.findings import findings_of
+from ecgexp.analysis.inspection.inspect import inspect
+from ecgexp.cli import inspect as command
+from ecgexp.config.data_settings import load_data_settings
+from ecgexp.console import Console
+from ecgexp.data.formats.folder_source import FolderSource
+from ecgexp.seeding import Seeds
+
+SETTINGS = ("dataset.leads=[MLII]", "grouping.empty_class=drop")
+
+
+def settings_of(folder, *overrides):
+    return load_data_settings(["dataset=folder", f"dataset.path={folder}", *SETTINGS, *overrides])
+
+
+@pytest.fixture(scope="module")
+def of_sound(sound):
+    return inspect(settings_of(sound))
+
+
+@pytest.fixture(scope="module")
+def of_odd(odd):
+    return inspect(settings_of(odd))
+
+
+def found(inspection, level):
+    return [one.text for one in inspection.findings if one.level == level]
+
+
+def printed(inspection, capsys):
+    for part in text.render(inspection):
+        Console().print_result(part)
+    return capsys.readouterr().out
+
+
+def test_damaged_records_are_listed_and_others_are_read(of_odd):
+    reasons = {one.record_id: one.reason for one in of_odd.read.records if one.reason}
+    assert set(reasons) == {"cut", "bare"}
+    assert "1000 bytes" in reasons["cut"]
+    assert "bare.atr" in reasons["bare"]
+    assert sum("cannot be used" in one for one in found(of_odd, "error")) == 2
+    assert len(of_odd.read.beats) == 15
+    assert not of_odd.is_usable
+
+
+def test_copy_and_missing_lead_are_found_with_a_remedy(of_odd):
+    (copy,) = (one for one in found(of_odd, "error") if "same signal" in one)
+    assert "b.dat and copy.dat" in copy
+    (lead,) = (one for one in found(of_odd, "warning") if "other" in one)
+    assert "without lead MLII (leads there: V5)" in lead
+    assert "dataset.missing_lead=first" in lead
+
+
+def test_records_are_read_once_each(sound, monkeypatch):
+    read, original = [], FolderSource.read
+    monkeypatch.setattr(
+        FolderSource,
+        "read",
+        lambda self, name, *rest: read.append(name) or original(self, name, *rest),
+    )
+    inspect(settings_of(sound))
+    assert sorted(read) == list("abcde")
+
+
+def test_typical_beats_and_outliers_are_of_no_test_patient(of_sound, sound):
+    settings = settings_of(sound)
+    parts = settings.split.split(of_sound.labeled, Seeds(0).generator("split"))
+    test = set(of_sound.labeled.record_ids[parts.test].tolist())
+    assert test
+    assert of_sound.shown == set("abcde") - test
+    assert all(records == 5 - len(test) for _, records in of_sound.typical.numbers.values())
+    values = as_json(of_sound)["records"]
+    assert {one["record"] for one in values if one["rr_outliers"] is None} == test
+
+
+def test_typical_beat_is_the_median_of_the_shown_windows(of_sound):
+    kept, beats = of_sound.read.kept, of_sound.read.beats
+    rows = np.isin(beats.record_ids[kept.rows], list(of_sound.shown))
+    is_class = np.isin(beats.symbols[kept.rows], ["V"])
+    expected = np.median(kept.windows_mv[rows & is_class], axis=0)
+    np.testing.assert_allclose(of_sound.typical.median_mv["V"], expected, rtol=1e-6)
+    assert of_sound.typical.times_ms[[0, 90]].tolist() == [-250.0, 0.0]
+
+
+def test_split_counts_are_those_of_a_run(of_sound):
+    chosen = of_sound.splits[0]
+    assert (chosen.option, chosen.is_chosen, chosen.reason) == ("split=inter_patient", True, "")
+    assert sum(part.patients for part in chosen.parts.values()) == 5
+    assert sum(part.classes["V"] for part in chosen.parts.values()) == 5
+
+
+def test_impossible_split_names_its_remedy(of_sound):
+    reasons = {one.option: one.reason for one in of_sound.splits}
+    assert "use dataset=mitdb" in reasons["split=within_record"]
+    assert "dataset=mitdb_to_svdb" in reasons["split=cross_database"]
+
+
+def test_chosen_split_that_is_impossible_is_an_error(sound):
+    inspection = inspect(settings_of(sound, "split=patient_kfold", "split.num_folds=9"))
+    (error,) = found(inspection, "error")
+    assert "split.num_folds=9" in error
+    assert "possible: split=inter_patient" in error
+    assert inspection.beats_of.startswith("of all beats")
+
+
+def test_empty_class_is_an_error_unless_it_may_be_dropped(sound, of_sound):
+    assert of_sound.is_usable
+    strict = inspect(settings_of(sound, "grouping.empty_class=error"))
+    (error,) = found(strict, "error")
+    assert "no beat of class F" in error
+    assert "grouping.empty_class=drop" in error
+
+
+def test_symbols_without_a_class_are_counted(sound):
+    inspection = inspect(settings_of(sound, "~grouping.classes.Q"))
+    assert inspection.ungrouped == {"Q": 5}
+    assert any("left out: Q 5" in one for one in found(inspection, "warning"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"height_mv": (51.0,)}, "51 mV"),
+        ({"height_mv": (0.001,)}, "0.001 mV"),
+        ({"rr_s": np.float32([0.1, 0.8]), "rr_samples": np.array([7, 9])}, "sample 7"),
+        ({"notes": {"a lead without a gain": 2}}, "a lead without a gain: 2 in all"),
+        ({"gap_s": {"MLII": 3.0}}, "has gaps"),
+    ],
+)
+def test_odd_value_of_a_record_is_found(of_sound, sound, changes, says):
+    record = next(one for one in of_sound.read.records if one.record_id in of_sound.shown)
+    changed = replace(of_sound.read, records=[replace(record, **changes)])
+    texts = [one.text for one in findings_of(replace(of_sound, read=changed), settings_of(sound))]
+    assert any(says in one.replace("\N{NO-BREAK SPACE}", " ") for one in texts)
+
+
+def test_interval_of_a_test_record_is_not_shown(of_sound, sound):
+    outlier = RecordFacts(
+        record_id="hidden", used=("MLII",), rr_s=np.float32([9.0]), rr_samples=np.array([5])
+    )
+    changed = replace(of_sound, read=replace(of_sound.read, records=[outlier]))
+    assert not any("sample 5" in one.text for one in findings_of(changed, settings_of(sound)))
+
+
+def test_page_shows_nothing_of_a_header_comment(of_sound, sound, capsys):
+    named = inspect(settings_of(sound, "dataset.patient_comment='(Roe)'", "dataset.records=[a]"))
+    for inspection in (of_sound, named):
+        assert "Roe" not in printed(inspection, capsys) + json.dumps(as_json(inspection))
+    assert "Roe" in {one.patient_id for one in named.read.records}
+
+
+def test_page_says_what_it_is_not(of_sound, capsys):
+    said = printed(of_sound, capsys)
+    assert "are no evaluation" in said
+    assert "no privacy guarantee covers it" in said
+    assert "training and validation patients of split=inter_patient only" in said
+
+
+def test_command_tells_sound_from_odd_by_its_exit_code(sound, odd, capsys):
+    assert command.main([str(sound), *SETTINGS, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["usable"], values["num_records"], values["patients_are"]) == (True, 5, "assumed")
+    assert command.main([str(odd), *SETTINGS]) == 1
+    assert "1000 bytes" in capsys.readouterr().out
+    assert command.main([f"{odd}/none"]) == 2
+    assert "dataset.path" in capsys.readouterr().err
