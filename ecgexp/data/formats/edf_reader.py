@@ -6,9 +6,9 @@ return the patient's name with the signals. edfio is the reference in tests.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
@@ -23,27 +23,28 @@ from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.leads import REPEATED_NAME, find_lead
 from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV, Record, split_outside
 from ecgexp.data.formats.untrusted import damaged, quoted
-from ecgexp.data.formats.wfdb_annotations import SYMBOLS, read_annotations
+from ecgexp.data.formats.wfdb_annotations import read_annotations
 from ecgexp.settings.declaration import DataError
 
 SUFFIXES = (".edf", ".bdf")
-OTHER_TEXT = "annotation whose text is no symbol, left out"
 OUT_OF_RANGE = "lead with digital values beyond the range that its header states"
 
-_SYMBOLS = frozenset(SYMBOLS.values())
+_LABELS = Labels()
 
 
-def files_of(path: Path, *, annotator: str = "atr") -> tuple[Path, ...]:
+def files_of(path: Path, *, annotator: str | None = "atr") -> tuple[Path, ...]:
     """Return the files that a recording is read from: itself, and its annotations if it has a file.
 
     Args:
       path: The recording.
-      annotator: Suffix of a WFDB annotation file.
+      annotator: Suffix of a WFDB annotation file; None: annotations are not read.
 
     Returns:
       The paths. The annotations are `<name>.csv` or else `<name>.<annotator>` beside the recording;
       without such a file they are those in the recording itself.
     """
+    if annotator is None:
+        return (path,)
     beside = (path.with_suffix(".csv"), path.with_suffix(f".{annotator}"))
     return path, *[each for each in beside if each.is_file()][:1]
 
@@ -53,8 +54,8 @@ def read_record(
     database: Database,
     leads: Sequence[str] = (),
     *,
-    annotator: str = "atr",
-    symbols: Mapping[str, str] = MappingProxyType({}),
+    annotator: str | None = "atr",
+    labels: Labels = _LABELS,
 ) -> Record:
     """Read a recording with all its leads.
 
@@ -68,8 +69,10 @@ def read_record(
       leads: Leads that are needed, which determine the frequency of the record. Leads of a multiple
         of it are averaged, others are unusable. If empty: the highest frequency that all leads can
         be averaged to.
-      annotator: Suffix of a WFDB annotation file beside the recording.
-      symbols: Text of an annotation -> symbol of WFDB. Texts that are symbols need no entry.
+      annotator: Suffix of a WFDB annotation file beside the recording; None: annotations are not
+        read.
+      labels: How symbols are mapped. The text of an annotation in the recording is a symbol of
+        WFDB, or mapped to one; others are comments.
 
     Returns:
       The record, with its file's name as id and patient.
@@ -103,10 +106,11 @@ def read_record(
     except MemoryError as error:
         raise damaged(path, "has more samples than fit into memory", database) from error
     _, *beside = files_of(path, annotator=annotator)
+    texts = texts if annotator is not None else []
     samples, names = (
-        _beside(beside[0], fs_hz, symbols, notes, database)
+        _beside(beside[0], fs_hz, labels, notes, database)
         if beside
-        else _from_texts(texts, begins[0], fs_hz, symbols, notes)
+        else _from_texts(texts, begins[0], fs_hz, labels, notes)
     )
     samples, names, _ = in_time_order(samples, names, notes)
     return Record(
@@ -282,35 +286,23 @@ def _lead(
 
 
 def _beside(
-    path: Path,
-    fs_hz: float,
-    symbols: Mapping[str, str],
-    notes: Counter[str],
-    database: Database,
+    path: Path, fs_hz: float, labels: Labels, notes: Counter[str], database: Database
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read the annotation file beside a recording."""
     if path.suffix == ".csv":
-        samples, names = read_annotation_table(path, fs_hz, database)
-    else:
-        found = read_annotations(path, fs_hz, database)
-        samples, names = found.samples, found.symbols
-    return samples, Labels(symbols=symbols).of(names, names, notes)
+        samples, symbols = read_annotation_table(path, fs_hz, database)
+        return samples, replace(labels, symbols_from="symbol").of(symbols, symbols, notes)
+    found = read_annotations(path, fs_hz, database)
+    return found.samples, labels.of(found.symbols, found.aux_notes, notes)
 
 
 def _from_texts(
-    texts: Sequence[TimedText],
-    begin_s: float,
-    fs_hz: float,
-    symbols: Mapping[str, str],
-    notes: Counter[str],
+    texts: Sequence[TimedText], begin_s: float, fs_hz: float, labels: Labels, notes: Counter[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return sample and symbol of the annotations whose text is a symbol or is mapped to one."""
-    samples, names = [], []
-    for one in texts:
-        symbol = symbols.get(one.text, one.text if one.text in _SYMBOLS else None)
-        if symbol is None:
-            notes[OTHER_TEXT] += 1
-        else:
-            samples.append(math.floor((one.seconds - begin_s) * fs_hz + 0.5))
-            names.append(symbol)
-    return np.asarray(samples, np.int64), np.asarray(names, np.str_)
+    """Return sample and symbol of annotations in the recording."""
+    seconds = np.asarray([one.seconds for one in texts], np.float64)
+    words = np.asarray([one.text for one in texts], np.str_)
+    # Texts are free text, as notes are; those that are not mapped become comments.
+    by_text = replace(labels, symbols_from="aux_note")
+    samples = np.floor((seconds - begin_s) * fs_hz + 0.5).astype(np.int64)
+    return samples, by_text.of(words, words, notes)

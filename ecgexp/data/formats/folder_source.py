@@ -151,7 +151,7 @@ class FolderSource:
         # The fields of EDF that name the patient are not used: most of them name a person.
         patient = self.patients.patient_of(record_id, ())
         record = edf_reader.read_record(
-            path, database, leads, annotator=self.annotator, symbols=self.labels.symbols
+            path, database, leads, annotator=self.annotator, labels=self.labels
         )
         check_frequency(path, record.signal_hz, database)
         if not len(record.samples):

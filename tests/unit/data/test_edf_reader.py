@@ -12,7 +12,8 @@ from tiny_records import TINY
 from ecgexp.data.formats.annotation_order import UNSORTED
 from ecgexp.data.formats.edf_annotations import NotAnnotations, parse_lists
 from ecgexp.data.formats.edf_header import NO_COUNT
-from ecgexp.data.formats.edf_reader import OTHER_TEXT, OUT_OF_RANGE, files_of, read_record
+from ecgexp.data.formats.edf_reader import OUT_OF_RANGE, files_of, read_record
+from ecgexp.data.formats.labels import OTHER_NOTE, Labels
 from ecgexp.data.formats.leads import REPEATED_NAME
 from ecgexp.settings.declaration import DataError
 
@@ -26,7 +27,7 @@ OTHER = {"digital": -DIGITAL, "samples": FS, "label": "ECG V1"}
 def read(tmp_path):
     def _read(*leads, content=None, name="a.edf", **values):
         signals = values.pop("signals", [ECG])
-        arguments = {key: values.pop(key) for key in ("symbols", "annotator") if key in values}
+        arguments = {key: values.pop(key) for key in ("labels", "annotator") if key in values}
         path = tmp_path / name
         path.write_bytes(edf_file(signals, **values) if content is None else content)
         return read_record(path, TINY, leads, **arguments)
@@ -221,11 +222,13 @@ def test_rounded_times_of_edf_are_no_gaps(read):
 def test_edf_annotations_are_symbols_or_mapped(read):
     texts = [(0.5, "N"), (1.0, "Ventrikuläre Extrasystole"), (0.75, "lights off"), (9, "N")]
     record = read(kind="EDF+C", annotations=texts, annotation_bytes=240)
-    assert (record.samples.tolist(), record.symbols.tolist()) == ([50], ["N"])
-    assert (dict(record.outside), record.notes) == ({"N": 1}, {OTHER_TEXT: 2})
-    symbols = {"Ventrikuläre Extrasystole": "V", "lights off": "~", "N": "L"}
-    record = read(kind="EDF+C", annotations=texts, annotation_bytes=240, symbols=symbols)
     assert record.samples.tolist() == [50, 75, 100]
+    assert record.symbols.tolist() == ["N", '"', '"']
+    assert (dict(record.outside), record.notes) == ({"N": 1}, {OTHER_NOTE: 2, UNSORTED: 1})
+    symbols = {"Ventrikuläre Extrasystole": "V", "lights off": "~", "N": "L"}
+    record = read(
+        kind="EDF+C", annotations=texts, annotation_bytes=240, labels=Labels(symbols=symbols)
+    )
     assert record.symbols.tolist() == ["L", "~", "V"]
     assert record.notes == {UNSORTED: 1}
 
@@ -266,6 +269,7 @@ def test_annotation_file_beside_edf_is_used(read, tmp_path):
     (tmp_path / "a.csv").write_text("seconds;symbol;who\n0,5;A;x\n1,26;V;y\n")
     record = read()
     assert (record.samples.tolist(), record.symbols.tolist()) == ([50, 126], ["A", "V"])
+    assert not len(read(annotator=None).samples)
     assert files_of(tmp_path / "a.edf")[1:] == (tmp_path / "a.csv",)
 
 
@@ -325,7 +329,7 @@ def test_damaged_edf_header_is_refused(read, place, new, words):
 def test_mutated_edf_is_read_or_refused_in_one_line(tmp_path_factory, place, new, cut):
     short = [ECG | {"digital": DIGITAL[:40], "samples": 10}]
     content = edf_file(short, kind="EDF+D", begins=[0, 1, 4, 5], annotations=[(0.1, "N")])
-    path = tmp_path_factory.getbasetemp() / "mutated.edf"
+    path = tmp_path_factory.mktemp("edf") / "mutated.edf"
     path.write_bytes(content[:place] + new + content[place + cut :])
     refused, record = "mutated.edf", None
     try:

@@ -1,0 +1,302 @@
+"""Read continuous signals from a CSV file: columns of samples, and times or a frequency."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats.annotation_order import in_time_order
+from ecgexp.data.formats.annotation_table import read_annotation_table, separator_of
+from ecgexp.data.formats.csv_columns import read_columns
+from ecgexp.data.formats.gaps import bridge, find_gaps
+from ecgexp.data.formats.integrity import check_millivolts, is_inside
+from ecgexp.data.formats.labels import Labels
+from ecgexp.data.formats.leads import REPEATED_NAME, numbered
+from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV, Record, split_outside
+from ecgexp.data.formats.untrusted import damaged, quoted, read_file
+from ecgexp.settings.declaration import DataError
+
+SUFFIX = ".csv"
+ESTIMATED = "recording whose frequency is estimated from its time column"
+
+Units = Literal["mV", "uV", "V", "nV"]
+TimeUnit = Literal["samples", "seconds", "milliseconds"]
+
+_LABELS = Labels()
+_LARGEST = 1 << 31  # bytes
+_TIMES: dict[str, TimeUnit] = {
+    "sample": "samples",
+    "seconds": "seconds",
+    "time_s": "seconds",
+    "milliseconds": "milliseconds",
+    "time_ms": "milliseconds",
+}
+_SECONDS = {"seconds": 1.0, "milliseconds": 1e-3}
+_IN_UNITS = re.compile(r"(?P<name>.*\S)\s*[\[(](?P<units>[^\[\]()]{1,8})[\])]")
+_MICRO = str.maketrans("\u00b5\u03bc", "uu")
+_NEARLY = 1e-3  # an estimated frequency that is so near to an integer is that integer
+_LONGEST_STEP = 1.5  # samples; longer steps of time are gaps
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvLayout:
+    """What the columns mean.
+
+    Attributes:
+      recorded_hz: Sampling frequency; None: it is estimated from a time column.
+      units: Units of leads whose name does not state them, as `MLII (mV)` does; None: such leads
+        cannot be used.
+      time_column: Name of the time column; None: a column named `sample`, `seconds`, `time_s`,
+        `milliseconds` or `time_ms`, if there is one.
+      time_unit: Unit of `time_column`.
+      annotations: End of the name of the annotation table, behind that of the recording.
+    """
+
+    recorded_hz: float | None = None
+    units: Units | None = None
+    time_column: str | None = None
+    time_unit: TimeUnit = "seconds"
+    annotations: str = "_annotations.csv"
+
+
+def files_of(path: Path, layout: CsvLayout) -> tuple[Path, ...]:
+    """Return the files that a recording is read from: signals, annotations."""
+    return path, path.with_name(path.stem + layout.annotations)
+
+
+def read_record(
+    path: Path,
+    database: Database,
+    layout: CsvLayout,
+    *,
+    has_annotations: bool = True,
+    labels: Labels = _LABELS,
+) -> Record:
+    """Read a recording with all its leads.
+
+    The first line names the columns. They are separated by commas, semicolons or tabs; numbers may
+    have decimal commas if columns are separated otherwise. An empty cell, and a step of time that
+    is missing, is a gap.
+
+    Args:
+      path: The recording.
+      database: Gives the remedy; its frequency is not used.
+      layout: What the columns mean.
+      has_annotations: Whether to read the annotation table.
+      labels: How symbols are mapped.
+
+    Returns:
+      The record, with its file's name as id and patient. A lead that cannot be used is in
+      `Record.unusable`.
+
+    Raises:
+      DataError: A file is damaged, the frequency is not known or not constant, or no lead can be
+        used; the message names the file and the remedy.
+    """
+    notes: Counter[str] = Counter()
+    try:
+        heading, columns = _read(path, database)
+        time, unit = _time_column(path, heading, layout, database)
+        steps = None if time is None else columns.pop(time)
+        names = [name for place, name in enumerate(heading) if place != time]
+        fs_hz, rows, num_samples = _rows(
+            path, steps, unit, len(columns[0]) if columns else 0, layout, notes, database
+        )
+        leads, gaps, unusable = _leads(
+            path, names, columns, rows, num_samples, layout, notes, database
+        )
+        if not leads:
+            raise DataError(
+                next(iter(unusable.values()), str(damaged(path, "names no leads", database)))
+            )
+        signals_mv = np.stack(list(leads.values()), axis=1)
+    except MemoryError as error:
+        raise damaged(path, "does not fit into memory", database) from error
+    samples, symbols = np.zeros(0, np.int64), np.zeros(0, np.str_)
+    if has_annotations:
+        samples, symbols = read_annotation_table(files_of(path, layout)[1], fs_hz, database)
+        symbols = labels.of(symbols, symbols, notes)
+        samples, symbols, _ = in_time_order(samples, symbols, notes)
+    return Record(
+        record_id=path.stem,
+        patient_id=path.stem,
+        signals_mv=signals_mv,
+        lead_names=tuple(leads),
+        fs_hz=fs_hz,
+        unusable=unusable,
+        gaps=gaps,
+        notes=dict(+notes),
+        **split_outside(samples, symbols, is_inside(samples, num_samples)),
+    )
+
+
+def _read(path: Path, database: Database) -> tuple[list[str], list[np.ndarray]]:
+    """Return the names of the columns, and their values with NaN in empty cells."""
+    content = read_file(path, database, largest=_LARGEST).removeprefix(b"\xef\xbb\xbf")
+    head, _, body = content.replace(b"\r\n", b"\n").partition(b"\n")
+    try:
+        line = head.decode("utf-8")
+    except UnicodeDecodeError:
+        line = head.decode("latin-1")
+    separator = separator_of(path, line, database)
+    names = [name.strip().strip("'\"").strip() for name in line.split(separator)]
+    if not all(name.isprintable() and name for name in names):
+        raise damaged(path, f"does not name its columns: {quoted(line)}", database)
+    if all(re.fullmatch(r"[-+\d.,eE]+", name) for name in names):
+        raise damaged(
+            path, f"has no heading with lead names: it begins with {quoted(line)}", database
+        )
+    return names, read_columns(path, body, separator, len(names), database)
+
+
+def _time_column(
+    path: Path, heading: Sequence[str], layout: CsvLayout, database: Database
+) -> tuple[int | None, TimeUnit]:
+    if layout.time_column is not None:
+        places = [place for place, name in enumerate(heading) if name == layout.time_column]
+        if len(places) != 1:
+            raise damaged(
+                path,
+                f"has {len(places)} columns {quoted(layout.time_column)} (dataset.time_column) in "
+                f"{quoted(', '.join(heading))}",
+                database,
+            )
+        return places[0], layout.time_unit
+    places = [place for place, name in enumerate(heading) if name.lower() in _TIMES]
+    if len(places) > 1:
+        raise damaged(
+            path,
+            f"has several time columns: {', '.join(heading[place] for place in places)}; name one "
+            "by dataset.time_column",
+            database,
+        )
+    return (places[0], _TIMES[heading[places[0]].lower()]) if places else (None, "samples")
+
+
+def _rows(
+    path: Path,
+    time: np.ndarray | None,
+    unit: TimeUnit,
+    num_rows: int,
+    layout: CsvLayout,
+    notes: Counter[str],
+    database: Database,
+) -> tuple[float, np.ndarray | None, int]:
+    """Return the frequency, the sample of each row (None: its number), and their number."""
+    fs_hz = layout.recorded_hz
+    if fs_hz is None and unit == "samples":
+        raise damaged(
+            path, "states no times; state its frequency by dataset.recorded_hz=", database
+        )
+    if time is None or fs_hz is None and len(time) < 2:
+        if fs_hz is None:
+            raise damaged(path, "has one sample; use dataset.recorded_hz=", database)
+        return fs_hz, None, num_rows
+    if not np.isfinite(time).all():
+        row = int(np.flatnonzero(~np.isfinite(time))[0])
+        raise damaged(path, f"has no time in line {row + 2}", database)
+    steps = np.diff(time)
+    if len(steps) and steps.min() <= 0:
+        row = int(np.argmin(steps > 0))
+        raise damaged(path, f"is not in time order: line {row + 3} has {time[row + 1]:g}", database)
+    if unit == "samples":
+        exact, fs_hz = time - time[0], float(fs_hz or 0)
+    else:
+        seconds = time * _SECONDS[unit]
+        if fs_hz is None:
+            fs_hz = _estimated_hz(seconds)
+            notes[ESTIMATED] += 1
+        exact = (seconds - seconds[0]) * fs_hz
+    if exact[-1] >= LONGEST_LEAD:
+        raise damaged(path, f"has times from {time[0]:g} to {time[-1]:g}", database)
+    rows = np.rint(exact).astype(np.int64)
+    if len(uneven := _uneven(exact, rows, unit)):
+        raise damaged(
+            path,
+            f"is not sampled at {fs_hz:g} Hz near line {uneven[0] + 3}; if this is not its "
+            "frequency, use dataset.recorded_hz=",
+            database,
+        )
+    return fs_hz, rows, int(rows[-1]) + 1
+
+
+def _uneven(exact: np.ndarray, rows: np.ndarray, unit: TimeUnit) -> np.ndarray:
+    """Return the steps that contradict a constant frequency; times may be rounded.
+
+    Args:
+      exact: (num_rows,) float64: time in samples.
+      rows: (num_rows,) int64: the same, rounded.
+      unit: Sample numbers must be integers.
+
+    Returns:
+      Numbers of the steps.
+    """
+    if unit == "samples":
+        return np.flatnonzero(exact != rows) - 1
+    steps = np.diff(exact)
+    regular = steps[steps < _LONGEST_STEP]
+    if len(steps) and (
+        not len(regular) or abs(regular.mean() - 1) > max(_NEARLY, 1 / len(regular))
+    ):
+        return np.zeros(1, np.int64)
+    between = (steps > _LONGEST_STEP - 0.1) & (steps < _LONGEST_STEP + 0.1)
+    return np.flatnonzero(between | (np.diff(rows) < 1))
+
+
+def _estimated_hz(seconds: np.ndarray) -> float:
+    """Return the mean frequency of steps that are no gaps; times may be rounded."""
+    steps = np.diff(seconds)
+    regular = steps[steps < _LONGEST_STEP * np.median(steps)]
+    fs_hz = len(regular) / float(regular.sum())
+    nearest = round(fs_hz)
+    if nearest and abs(fs_hz - nearest) < _NEARLY * nearest:
+        return float(nearest)
+    return float(f"{fs_hz:.6g}")
+
+
+def _leads(
+    path: Path,
+    names: Sequence[str],
+    columns: Sequence[np.ndarray],
+    rows: np.ndarray | None,
+    num_samples: int,
+    layout: CsvLayout,
+    notes: Counter[str],
+    database: Database,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, str]]:
+    """Return values, gaps and reasons of unusable leads."""
+    parts = [_IN_UNITS.fullmatch(name) for name in names]
+    plain = [part["name"] if part else name for part, name in zip(parts, names, strict=True)]
+    leads: dict[str, np.ndarray] = {}
+    gaps: dict[str, np.ndarray] = {}
+    unusable: dict[str, str] = {}
+    for name, original, part, column in zip(numbered(plain), plain, parts, columns, strict=True):
+        units = part["units"].translate(_MICRO) if part else layout.units
+        try:
+            if units is None:
+                raise damaged(
+                    path, f"states no units of lead {name}; use dataset.units=mV or uV", database
+                )
+            if units.lower() not in UNITS_PER_MV:
+                raise damaged(path, f"gives lead {name} in {quoted(units)}, not in volts", database)
+            lead_mv = np.full(num_samples, np.nan)
+            lead_mv[slice(None) if rows is None else rows] = column * UNITS_PER_MV[units.lower()]
+            missing = np.isnan(lead_mv)
+            if missing.all():
+                raise damaged(path, f"has no value in lead {name}: all of it is a gap", database)
+            if missing.any():
+                gaps[name] = find_gaps(missing)
+                lead_mv = bridge(lead_mv, gaps[name])
+            check_millivolts(path, lead_mv[:, None], [name], database)
+        except DataError as error:
+            unusable[name] = str(error)
+            gaps.pop(name, None)
+        else:
+            leads[name] = lead_mv
+            notes[REPEATED_NAME] += name != original
+    return leads, gaps, unusable
