@@ -13,9 +13,11 @@ from ecgexp.settings.lazy_exports import export_lazily
 if TYPE_CHECKING:
     from ecgexp.data.beats import BeatSet as BeatSet
     from ecgexp.data.datasets.catalog import Database as Database
-    from ecgexp.data.datasets.cross_database import DatabasePart as DatabasePart
     from ecgexp.data.datasets.cross_database import TwoDatabases as TwoDatabases
     from ecgexp.data.datasets.folder import FolderDataset as FolderDataset
+    from ecgexp.data.datasets.joined import JoinedDataset as JoinedDataset
+    from ecgexp.data.datasets.parts import DatabasePart as DatabasePart
+    from ecgexp.data.datasets.parts import FolderPart as FolderPart
     from ecgexp.data.datasets.recorded import RecordedDataset as RecordedDataset
     from ecgexp.data.datasets.synthetic import SyntheticDataset as SyntheticDataset
     from ecgexp.data.formats.record import Record as Record

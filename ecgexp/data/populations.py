@@ -40,7 +40,7 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
     """
     rows = np.flatnonzero(beats.parts != TESTED) if beats.is_of_two else np.arange(len(beats))
     name = databases(beats.database)[0].split(" ")[0]
-    words = {f"database {name}"}
+    words = {f"database {part}" for part in name.split("+")}
     for record in np.unique(beats.record_ids[rows]):
         own = rows[beats.record_ids[rows] == record]
         own = own[np.argsort(beats.r_samples[own], kind="stable")]

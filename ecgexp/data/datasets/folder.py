@@ -11,7 +11,14 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import ReadRecord
 from ecgexp.data.datasets.catalog import DATABASES
 from ecgexp.data.datasets.recorded import names_of
-from ecgexp.data.preprocessing.settings import Leads, Name, OnError, OnProgress, Preprocessing
+from ecgexp.data.preprocessing.settings import (
+    Leads,
+    Name,
+    OnError,
+    OnProgress,
+    OwnPreprocessing,
+    Preprocessing,
+)
 from ecgexp.settings.declaration import ConfigError, Positive, check_named_once, settings
 from ecgexp.settings.paths import Folder
 
@@ -22,13 +29,13 @@ if TYPE_CHECKING:
 Symbols = Annotated[Mapping[Name, Name], BeforeValidator(lambda value: value or {})]
 """Own symbol -> symbol of WFDB; null: none."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+\-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 _VERSION = re.compile(r"v?\d+(\.\d+)+")
 
 
 @settings
-class FolderDataset(Preprocessing):
-    """Records of a folder; see `OwnPreprocessing` and `SharedPreprocessing` for more attributes.
+class FolderFiles(OwnPreprocessing):
+    """The records of a folder, and how their patients are known.
 
     Attributes:
       path: The folder, which may have subfolders; or one record, a `RECORDS` file, or a glob
@@ -51,10 +58,6 @@ class FolderDataset(Preprocessing):
       on_error: What to do with a record that cannot be read. `stop`: stop with its error; `skip`:
         leave it out, and state the reason in the result.
       strict: Refuse a record with annotations before its first sample or after its last one.
-
-    Example:
-      >>> FolderDataset(path="recordings/holter", patient_pattern="^(p[0-9]+)").title
-      'holter'
     """
 
     path: Folder | None = None
@@ -83,7 +86,7 @@ class FolderDataset(Preprocessing):
             )
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise ConfigError(
-                f"dataset.name={self.name!r}: use at most 64 letters, digits and _.+-, e.g. "
+                f"dataset.name={self.name!r}: use at most 64 letters, digits and _.-, e.g. "
                 "dataset.name=holter"
             )
         if self.name in DATABASES:
@@ -118,11 +121,23 @@ class FolderDataset(Preprocessing):
         if self.path is None:
             return "folder"
         parts = [part for part in self.path.parts if not set(part) & set("*?[")]
-        stem = re.sub(r"[^A-Za-z0-9_.+\-]", "_", (parts or ["folder"])[-1]).strip("._-")
+        stem = re.sub(r"[^A-Za-z0-9_.\-]", "_", (parts or ["folder"])[-1]).strip("._-")
         if _VERSION.fullmatch(stem) and len(parts) > 1:
-            stem = f"{re.sub(r'[^A-Za-z0-9_+-]', '_', parts[-2])}-{stem}"
+            stem = f"{re.sub(r'[^A-Za-z0-9_-]', '_', parts[-2])}-{stem}"
         stem = stem[:60] or "folder"
         return f"{stem}_" if stem in DATABASES or not _NAME.fullmatch(stem) else stem
+
+
+@settings
+class FolderDataset(FolderFiles, Preprocessing):
+    """Records of a folder.
+
+    See `FolderFiles`, `OwnPreprocessing` and `SharedPreprocessing` for the attributes.
+
+    Example:
+      >>> FolderDataset(path="recordings/holter", patient_pattern="^(p[0-9]+)").title
+      'holter'
+    """
 
     def check_there(self) -> None:
         """See `Dataset.check_there`."""

@@ -26,6 +26,8 @@ COMPANIONS = {
     "model=mlp": ["features=handcrafted"],
     "dataset=mitdb_to_svdb": ["split=cross_database"],
     "dataset=mitdb_to_incartdb": ["split=cross_database"],
+    "dataset=mitdb_to_folder": ["split=cross_database"],
+    "dataset=folder_to_folder": ["split=cross_database"],
     "split=cross_database": ["dataset=mitdb_to_svdb"],
     "trainer=dp": ["privacy.noise_multiplier=1.1"],
     "privacy=dp": ["trainer=dp", "privacy.noise_multiplier=1.1"],

@@ -100,7 +100,7 @@ def test_part_without_a_target_is_refused_with_names_that_fit(composed, value):
         (
             ["dataset=mitdb_to_svdb", "dataset.train._target_=ecgexp.data.LabelGrouping"],
             "dataset.train",
-            "DatabasePart",
+            "DatasetPart",
             "ecgexp.data.DatabasePart",
         ),
         (

@@ -10,7 +10,8 @@ from two_folders import MITDB_NAMES, PATIENTS, SVDB_NAMES, draw_heartbeats, writ
 from ecgexp.config.compose import load_experiment
 from ecgexp.data.datasets import catalog
 from ecgexp.data.datasets.catalog import DS1, DS2, RECORD_SETS
-from ecgexp.data.datasets.cross_database import DatabasePart, TwoDatabases
+from ecgexp.data.datasets.cross_database import TwoDatabases
+from ecgexp.data.datasets.parts import DatabasePart
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.preprocessing import pipeline
 from ecgexp.settings.declaration import ConfigError, DataError
