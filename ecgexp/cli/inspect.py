@@ -17,17 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgexp.cli.arguments import NEGATIVE, Parser, run_command
+from ecgexp.cli.arguments import NEGATIVE, Parser, check_output, run_command
 from ecgexp.cli.streams import command
+from ecgexp.settings.declaration import DataError
 
 if TYPE_CHECKING:
     from ecgexp.analysis.inspection.facts import Inspection
 
 _EXAMPLE = """\
-ecgexp-inspect recordings
+ecgexp-inspect recordings --output recordings.html
 ecgexp-inspect recordings 'dataset.leads=[II]' grouping=aami4 split=patient_kfold
 ecgexp-inspect dataset=mitdb --json"""
 
+_HEAD = 4096  # bytes within which a page of this command says what it is
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")  # a value of an override that needs no quotes
 
 
@@ -50,6 +52,8 @@ def _inspect(options: argparse.Namespace) -> int:
     from ecgexp.analysis.inspection.text import render
     from ecgexp.console import Console
 
+    if options.output is not None:
+        _check_output(options.output, overwrite=options.overwrite)
     found = _inspected(_overrides(options.data), options.config_dir)
     if options.json:
         print(json.dumps(as_json(found), ensure_ascii=False, allow_nan=False))
@@ -57,7 +61,40 @@ def _inspect(options: argparse.Namespace) -> int:
         console = Console()
         for part in render(found):
             console.print_result(part)
+    if options.output is not None:
+        _write(found, options.output)
     return 0 if found.is_usable else NEGATIVE
+
+
+def _check_output(file: Path, *, overwrite: bool) -> None:
+    """Raises DataError if the output exists and must not be replaced."""
+    from ecgexp.analysis.inspection import MARK
+    from ecgexp.storage.reading import MissingFileError, open_plain
+
+    try:
+        with open_plain(file, fix="use another --output") as there:
+            head = there.read(_HEAD)
+    except MissingFileError:
+        return
+    check_output(file, is_ours=lambda: MARK in head, kind="page", overwrite=overwrite)
+
+
+def _write(found: "Inspection", file: Path) -> None:
+    """Writes the page as HTML."""
+    from datetime import datetime
+
+    from ecgexp.analysis.inspection.page import render
+    from ecgexp.storage.atomic import replacing
+
+    page = render(found, made=datetime.now().astimezone())
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as part:
+            part.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(
+            f"--output {file}: the page cannot be written: {error.strerror}; use another --output"
+        ) from error
 
 
 def _inspected(overrides: Sequence[str], config_dir: str | None) -> "Inspection":
@@ -119,6 +156,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object; its keys are stable"
     )
+    parser.add_output(help="also write the page as HTML, with a figure of typical beats")
     return parser.parse_args(arguments)
 
 

@@ -4,3 +4,6 @@
 are possible, `findings` what is wrong and how to fix it, and `typical` how beats of a class look.
 `text` shows all of it in a terminal, `page` as HTML and `as_json` as values.
 """
+
+MARK = b'content="ecgexp-inspect"'
+"""Text by which a page of this command is recognized."""

@@ -83,6 +83,13 @@ def _leads(inspection: Inspection) -> Iterator[Finding]:
             "dataset.leads"
         )
         yield Finding(level="warning", text=text)
+    if replaced := [one for one in inspection.read.usable if one.used and one.missing]:
+        names = named([f"{one.record_id} ({', '.join(one.used)})" for one in replaced])
+        text = (
+            f"another lead replaces a missing one in {names}: dataset.missing_lead=first; use "
+            "dataset.missing_lead=skip to leave these records out"
+        )
+        yield Finding(level="note", text=text)
     for lead, why in unusable.items():
         names = named([record_id for record_id, _ in why])
         text = f"{names}: lead {lead} is not used by these settings and could not be: {why[0][1]}"

@@ -108,16 +108,17 @@ def _duration(seconds: list[float]) -> str:
     known = sorted(one for one in seconds if one)
     if not known:
         return ""
-    total = f"{sum(known) / 3600:.1f}{BLANK}h" if sum(known) >= 3600 else _minutes(sum(known))
+    total = f"{sum(known) / 3600:.1f}{BLANK}h" if sum(known) >= 3600 else time_text(sum(known))
     each = (
-        _minutes(known[0])
+        time_text(known[0])
         if known[-1] - known[0] < 0.01 * known[-1]
-        else f"{_minutes(known[0])} to {_minutes(known[-1])}"
+        else f"{time_text(known[0])} to {time_text(known[-1])}"
     )
     return f"{total} in all, {each} each"
 
 
-def _minutes(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """Return a duration: `12 s`, `30.1 min`, `24 h`."""
     if seconds < 90:
         return f"{seconds:.3g}{BLANK}s"
     minutes = seconds / 60
@@ -144,5 +145,5 @@ def _gaps(records: list[RecordFacts]) -> str:
     found = [(record, seconds) for record, seconds in with_gaps if seconds]
     if not found:
         return "none in used leads"
-    total = _minutes(sum(seconds for _, seconds in found))
+    total = time_text(sum(seconds for _, seconds in found))
     return f"{total} without a value in used leads of {len(found)} records"

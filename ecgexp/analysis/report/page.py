@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,20 @@ def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
     Returns:
       The HTML text.
     """
+    return render_template("page.html.j2", _context(gathered, made, public))
+
+
+def render_template(name: str, context: Mapping[str, Any], *, folder: Path = _FOLDER) -> str:
+    """Render a page with the style sheet, the script and the policy that all pages share.
+
+    Args:
+      name: of the template.
+      context: its variables.
+      folder: folder of the template; those of this package can be imported by it.
+
+    Returns:
+      The HTML text.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup, escape
 
@@ -41,7 +55,7 @@ def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
         return Markup(str(escape(text)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
 
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader([folder, _FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -52,8 +66,8 @@ def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
     script = _SCRIPT.read_text(encoding="utf-8")
     # Both are files of the package, and hold nothing of the runs.
     fixed = {"script": Markup(script), "style": Markup(_STYLE.read_text(encoding="utf-8").strip())}
-    context = _context(gathered, made, public) | {"policy": content_policy(script)} | fixed
-    return environment.get_template("page.html.j2").render(context)
+    values = {**context, "policy": content_policy(script), **fixed}
+    return environment.get_template(name).render(values)
 
 
 def content_policy(script: str) -> str:

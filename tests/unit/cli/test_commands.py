@@ -26,7 +26,7 @@ WITH_RUN = {
     "ecgexp-report": (["{}"], "RUN"),
     "ecgexp-sync": (["{}"], "RUN"),
 }
-WITH_OUTPUT = ("ecgexp-compare", "ecgexp-predict", "ecgexp-report")
+WITH_OUTPUT = ("ecgexp-compare", "ecgexp-inspect", "ecgexp-predict", "ecgexp-report")
 WITH_FOLDER = ("ecgexp-fetch", "ecgexp-new")  # an output that later calls complete
 NEEDED = {
     "ecgexp-compare": ["x", "x"],

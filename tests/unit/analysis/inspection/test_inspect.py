@@ -175,3 +175,27 @@ def test_command_tells_sound_from_odd_by_its_exit_code(sound, odd, capsys):
     assert "1000 bytes" in capsys.readouterr().out
     assert command.main([f"{odd}/none"]) == 2
     assert "dataset.path" in capsys.readouterr().err
+
+
+def test_html_page_has_figure_and_records_but_no_comment(odd, sound, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert command.main([str(odd), *SETTINGS, "--output", str(page)]) == 1
+    shown = page.read_text(encoding="utf-8")
+    assert "1000 bytes" in shown
+    assert 'id="typical-title"' in shown
+    assert "default-src &#39;none&#39;" in shown
+    assert all(name in shown for name in ("bare", "copy", "other"))
+    assert command.main([str(sound), *SETTINGS, "--output", str(page)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert command.main([str(sound), *SETTINGS, "--output", str(page), "--overwrite"]) == 0
+    shown = page.read_text(encoding="utf-8")
+    assert "Roe" not in shown
+    assert "1000 bytes" not in shown
+
+
+def test_html_page_never_replaces_another_file(sound, tmp_path, capsys):
+    other = tmp_path / "notes.html"
+    other.write_text("mine")
+    assert command.main([str(sound), *SETTINGS, "--output", str(other), "--overwrite"]) == 2
+    assert other.read_text() == "mine"
+    assert "not a page" in capsys.readouterr().err
