@@ -9,6 +9,7 @@ import yaml
 
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.plugins import install_command, installed
 from ecgexp.settings.registry import is_former_name
 from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import read_text, refusal
@@ -39,10 +40,11 @@ def stored_config(
       The composed configuration, equal to that of the run in every setting that affects a result.
 
     Raises:
-      ConfigError: a setting that affects a result differs from that of the run, or the folder of
-        its `--config-dir` is missing.
+      ConfigError: a setting that affects a result differs from that of the run, or a plug-in or the
+        folder of its `--config-dir` is missing.
       DataError: the overrides of the run cannot be read.
     """
+    _check_plugins(run_dir)
     stored = _read_overrides(run_dir)
     own = own or _own_folder(run_dir)
     if own is not None and not own.is_dir():
@@ -76,6 +78,17 @@ def working_folder(run_dir: Path) -> Path:
         raise refusal(
             path, "is damaged: it has no working folder of the command", fix=_FIX
         ) from error
+
+
+def _check_plugins(run_dir: Path) -> None:
+    tags: Mapping[str, str] = _run_json(run_dir)["tags"]
+    for tag, code in sorted(tags.items()):
+        kind, _, name = tag.partition(".")
+        if kind == "plugin" and name not in installed():
+            raise ConfigError(
+                f"resume={run_dir}: the run needs the plug-in {name}, which is not installed; use "
+                f"{install_command(code)}."
+            )
 
 
 def _own_folder(run_dir: Path) -> Path | None:

@@ -191,10 +191,9 @@ def _check_plugins(folder: Path, stored: Mapping[str, str]) -> None:
     for name, code in stored.items():
         plugin = plugins.installed().get(name)
         if plugin is None:
-            wanted = "==".join(code.split(" ")[:2])
             raise ConfigError(
                 f"{folder}: the model needs the plug-in {name}, which is not installed; use "
-                f"`pip install {wanted}`, from where you have it."
+                f"{plugins.install_command(code)}."
             )
         if plugin.code != code:
             _log.warning(

@@ -163,6 +163,19 @@ def code_of(values: Any) -> Mapping[str, str]:
     return {name: plugin.code for name, plugin in used_by(values).items()}
 
 
+def install_command(code: str) -> str:
+    """Return what installs a plug-in, as a part of a message.
+
+    Args:
+      code: as `Plugin.code`.
+
+    Example:
+      >>> install_command("my-ecg 0.1.0 sha256:f1f2")
+      '`pip install my-ecg==0.1.0`, from where you have it'
+    """
+    return f"`pip install {'=='.join(code.split(' ')[:2])}`, from where you have it"
+
+
 def is_foreign(value: object) -> bool:
     """Return whether the class of an object is none of ecgexp's own."""
     return type(value).__module__.partition(".")[0] != "ecgexp"

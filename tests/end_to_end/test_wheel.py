@@ -5,6 +5,7 @@ What a user without a checkout has.
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -62,29 +63,37 @@ print(json.dumps({
 }))
 """
 
-# One process that imports TensorFlow trains both: the command, then a private run by the API.
+# One process that imports TensorFlow trains both, a shipped model by the command and that of a
+# plug-in by the private run of the guide, in Python, and predicts with the latter's stored model.
 TRAIN = """
 import sys
-from pathlib import Path
 from ecgexp.cli.run import main
-smallest = [
-    "dataset.num_patients=12", "dataset.minutes=1", "trainer.epochs=1", "model=cnn1d_small",
-    "num_resamples=0",
-]
-sys.argv = ["ecgexp", *smallest, "hydra.run.dir=centralized"]
+smallest = ["dataset.num_patients=12", "dataset.minutes=1", "num_resamples=0", "trainer.epochs=1"]
+sys.argv = ["ecgexp", *smallest, "model=cnn1d_small", "hydra.run.dir=centralized"]
 assert main() == 0
-from ecgexp.config.compose import load_experiment
-from ecgexp.experiment.run import run
-private = ["trainer=dp", "privacy.noise_multiplier=1.1", "tracking=none", "evaluate_on=[test]"]
-Path("private").mkdir()
-run(load_experiment([*smallest, *private]), Path("private"))
+assert "my_ecg" not in sys.modules
+import ecgexp
+private = ["tracking=none", "evaluate_on=[test]", *sys.stdin.read().split()]
+ecgexp.run([*smallest, *private], folder="private")
+from pathlib import Path
+from ecgexp.data.synthetic.database import write_database
+write_database(Path("records"), num_patients=1, minutes=0.5, seed=3)
+from ecgexp.cli.predict import main as predict
+record = min(Path("records").glob("*.hea")).with_suffix("")
+assert predict(["private", str(record), "--output", "predicted"]) == 0
 """
+GUIDE = (ROOT / "docs/howto/own-model.md").read_text(encoding="utf-8")
+TYPED = [
+    shlex.split(line, comments=True)
+    for line in re.search(r"```sh\n(.*?)```", GUIDE, re.DOTALL)[1].splitlines()
+]
 
 
-def run(away, *words):
+def run(away, *words, given=""):
     folder, environment = away
     done = subprocess.run(
         [str(word) for word in (*NO_NETWORK, *words)],
+        input=given,
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -116,9 +125,36 @@ def test_installed_package_works_as_the_checkout_does(wheel_environment, away):
     assert all((wheel_environment / name).is_file() for name in SCRIPTS)
 
 
+@pytest.fixture(scope="session")
+def plugin(wheel_environment, away, tmp_path_factory):
+    """The plug-in of the guide, written by the command and installed as a wheel."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (words,) = (words for words in TYPED if words[0] == "ecgexp-new")
+    run((folder, away[1]), wheel_environment / words[0], *words[1:])
+    subprocess.run(
+        ["uv", "build", "--quiet", "--wheel", "--out-dir", folder, folder / words[-1]], check=True
+    )
+    (wheel,) = folder.glob("*.whl")
+    python = wheel_environment / "python"
+    install = ["uv", "pip", "install", "--quiet", "--no-deps", "--offline", "--python", python]
+    subprocess.run([*install, wheel], check=True, cwd=folder)
+    return wheel
+
+
 @pytest.mark.slow
-def test_installed_command_trains_without_network(wheel_environment, away):
-    run(away, wheel_environment / "python", "-c", TRAIN)
+def test_installed_command_trains_without_network(wheel_environment, away, plugin):
+    (private,) = (words[1:] for words in TYPED if "trainer=dp" in words)
+    run(away, wheel_environment / "python", "-c", TRAIN, given=" ".join(private))
+    run_json = json.loads((away[0] / "private" / "run.json").read_text(encoding="utf-8"))
+    assert run_json["params"]["model._target_"] == "my_ecg.MyEcg"
+    assert run_json["tags"]["plugin.my_ecg"].startswith("my-ecg 0.1.0 sha256:")
+    model = json.loads((away[0] / "private/model/model.json").read_text(encoding="utf-8"))
+    assert model["plugins"] == {"my_ecg": run_json["tags"]["plugin.my_ecg"]}
+    result = json.loads((away[0] / "private" / "result.json").read_text(encoding="utf-8"))
+    assert result["notes"]["plug-ins"] == [
+        "the guarantee also rests on code of the plug-in my_ecg (my-ecg 0.1.0): model"
+    ]
+    assert list((away[0] / "predicted").glob("*.ecgexp"))
     for name in ("centralized", "private"):
         result = json.loads((away[0] / name / "result.json").read_text(encoding="utf-8"))
         assert result["metrics"]
