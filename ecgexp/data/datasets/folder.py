@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from ecgexp.data.formats.discovery import FoundRecords
     from ecgexp.data.formats.folder_source import FolderSource
 
-Symbols = Annotated[Mapping[Name, Name], BeforeValidator(lambda value: value or {})]
+Symbols = Annotated[
+    Mapping[Name, Name], BeforeValidator(lambda value: {} if value is None else value)
+]
 """Own symbol -> symbol of WFDB; null: none."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")

@@ -34,6 +34,7 @@ CONFIGURATIONS = {
         "features=signal_rr",
         "model=cnn1d_small",
     ],
+    "folder": ["dataset=folder"],
     "incartdb": ["dataset=incartdb", "split=inter_patient_two_lead"],
     "svdb": ["dataset=svdb", "split=within_record", "model=mlp", "features=handcrafted"],
     "image": ["model=cnn2d", "features=image", "augmentation=image"],
@@ -51,7 +52,8 @@ SENSIBLE = {
     "client_learning_rate": [10**20],
     "server_learning_rate": [10**20],
 }
-NO_NUMBERS = ("resume",)  # null there stands for a name
+OF_A_FOLDER = ("path", "name", "records", "patients", "patient_pattern", "patient_comment")
+NO_NUMBERS = ("resume", *(f"dataset.{name}" for name in OF_A_FOLDER))  # null stands for a name
 
 
 def is_number(value):
@@ -156,6 +158,8 @@ def test_shipped_configurations_cover_every_option():
     }
     same_as_others = {
         "dataset=mitdb_to_incartdb",
+        "dataset=mitdb_to_folder",
+        "dataset=folder_to_folder",
         "privacy=dp",
         "privacy=eps1",
         "privacy=eps3",
