@@ -6,6 +6,7 @@ A run that is in both is one entry. Neither TensorFlow nor, for a SQLite store, 
 import math
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,12 +28,13 @@ HEADLINES = ("accuracy", "macro_f1", "jk_index")
 _SCORES = tuple(f"{split}/{name}" for split in SPLITS for name in HEADLINES)
 _SIMULATED = "privacy/epsilon_if_noise_were_secret"
 _METRICS = (*_SCORES, "privacy/epsilon", "privacy/delta", _SIMULATED)
-_DATABASES = ("dataset.database", "dataset.train.database", "dataset.test.database")
+_PARTS = ("dataset", "dataset.train", "dataset.test")
+_DATABASES = tuple(f"{part}.{key}" for part in _PARTS for key in ("database", "_target_"))
 _PARAMS = (
     "seed",
     "privacy.unit",
     *_DATABASES,
-    *(f"{part}._target_" for part in ("trainer", "model", "dataset")),
+    *(f"{part}._target_" for part in ("trainer", "model")),
 )
 _PROCESS = ("process.host", "process.pid", "process.started")
 _SWEEP = ("sweep", "sweep.role")
@@ -105,10 +107,13 @@ class ListedRun:
 
     @property
     def dataset(self) -> str:
-        """The database, e.g. `mitdb` or `mitdb_to_svdb`; `synthetic`; empty if unknown."""
-        named = [self.params[name] for name in _DATABASES if name in self.params]
-        made = option_name(self.params.get("dataset._target_", ""))
-        return "_to_".join(named) or made.removesuffix("_dataset")
+        """The database, e.g. `mitdb`, `folder` or `mitdb_to_svdb`; empty if unknown."""
+        whole, *parts = (
+            self.params.get(f"{part}.database")
+            or re.sub("_(dataset|part)$", "", option_name(self.params.get(f"{part}._target_", "")))
+            for part in _PARTS
+        )
+        return "_to_".join(filter(None, parts)) or whole
 
     @property
     def unit(self) -> str:

@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 from finished_runs import CENTRALIZED, failed, finished, guarantee, private
 
+from ecgexp.analysis.run_list import ListedRun
 from ecgexp.cli.runs import main
 from ecgexp.tracking import JsonlTracker
 from ecgexp.tracking.local import tracker as local
@@ -164,3 +165,24 @@ def test_listing_imports_no_heavy_library():
         "assert not {'tensorflow', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"dataset.database": "svdb", "dataset._target_": "ecgexp.data.RecordedDataset"}, "svdb"),
+        ({"dataset._target_": "ecgexp.data.FolderDataset"}, "folder"),
+        (
+            {
+                "dataset._target_": "ecgexp.data.TwoDatabases",
+                "dataset.train.database": "mitdb",
+                "dataset.test._target_": "ecgexp.data.FolderPart",
+            },
+            "mitdb_to_folder",
+        ),
+        ({}, ""),
+    ],
+)
+def test_dataset_of_a_run_is_named_as_its_option(params, name):
+    fields = dict.fromkeys(ListedRun.__dataclass_fields__)
+    assert ListedRun(**{**fields, "params": params}).dataset == name

@@ -1,0 +1,73 @@
+"""Names planted in recordings are in nothing that a run writes or prints."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+from edf_bytes import edf_file
+from preloaded import run
+from smallest_run import SMALLEST
+
+from ecgexp.data.synthetic.database import write_database
+
+PLANTED = ("Quillfeather", "Zenobia", "Hospital-Xyz", "born")
+COMMENTS = "# Zenobia Quillfeather, born 1931, Patient: p{number}\n"
+
+
+def plant(folder):
+    """Ten records with a name in each place that a format has for one; one cannot be read."""
+    write_database(folder, num_patients=10, minutes=0.6, seed=0, noise=1.0)
+    (folder / "RECORDS").unlink()
+    for number, path in enumerate(sorted(folder.glob("*.hea"))):
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        path.write_text("\n".join(lines) + "\n" + COMMENTS.format(number=number))
+        record = wfdb.rdann(str(path.with_suffix("")), "atr")
+        notes = ["Zenobia Quillfeather" if at % 7 == 0 else "" for at in range(len(record.sample))]
+        symbols = [
+            "[" if note else symbol for note, symbol in zip(notes, record.symbol, strict=True)
+        ]
+        wfdb.wrann(path.stem, "atr", record.sample, symbols, aux_note=notes, write_dir=str(folder))
+    path.write_text("Zenobia Quillfeather\n" + path.read_text())
+    beats = np.random.default_rng(0).integers(-3000, 3000, 3600)
+    signal = {"digital": beats, "samples": 100, "label": "ECG II"}
+    fields = {"patient": "X F 01-JAN-1931 Zenobia_Quillfeather", "recording": "Hospital-Xyz"}
+    notes = [(1, "Zenobia Quillfeather"), *((second, "N") for second in range(2, 30))]
+    (folder / "night.edf").write_bytes(
+        edf_file([signal], kind="EDF+C", annotations=notes, annotation_bytes=700, **fields)
+    )
+
+
+@pytest.mark.tf
+def test_planted_names_are_in_no_output_of_a_run(tmp_path):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    plant(folder)
+    names = [path.stem for path in sorted(folder.glob("*.hea"))]
+    rows = [f"{name},p{number},Zenobia Quillfeather,1931" for number, name in enumerate(names)]
+    table = tmp_path / "patients.csv"
+    table.write_text("\n".join(["record,patient,name,born", *rows, "night,p99,Quillfeather,1931"]))
+    place = tmp_path / "place"
+    place.mkdir()
+    words = [word for word in SMALLEST if not word.startswith("dataset.")]
+    done = run(
+        "dataset=folder",
+        f"dataset.path={folder}",
+        f"dataset.patients={table}",
+        "dataset.on_error=skip",
+        "trainer.epochs=1",
+        *words,
+        cwd=place,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 record cannot be read and is left out" in done.stderr
+    written = [path for path in place.rglob("*") if path.is_file()]
+    assert {"result.json", "mlflow.db"} <= {path.name for path in written}
+    assert any(path.suffix == ".npy" for path in written)  # the cache
+    texts = [path.read_bytes() for path in written if path.suffix != ".parquet"]
+    texts += [
+        pd.read_parquet(path).to_csv().encode() for path in written if path.suffix == ".parquet"
+    ]
+    everything = b"\n".join([*texts, done.stdout.encode(), done.stderr.encode()])
+    assert b"night" in everything
+    for name in PLANTED:
+        assert name.encode() not in everything
