@@ -290,7 +290,7 @@ def _check_server(settings: Settings) -> Iterator[Finding]:
     from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
-    from ecgexp.tracking.mlflow.store import reach
+    from ecgexp.tracking.mlflow.address import reach
 
     try:
         reach(settings.store)

@@ -7,7 +7,7 @@ or on a cluster. All jobs share only the folder of the invocation, which holds t
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,11 +17,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ecgexp.cli.multirun_checks import check_grid, check_search_jobs, compose_job, jobs_of_grid
 from ecgexp.config.compose import (
-    build_experiment,
     explain,
     own_folder_of,
     plain,
@@ -35,11 +35,10 @@ from ecgexp.settings.paths import counted_from
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import remove_litter_below
 from ecgexp.sweeps.closing import close, create_parent_run
-from ecgexp.sweeps.cores import runs_here
 from ecgexp.sweeps.display import SweepDisplay
 from ecgexp.sweeps.identity import command, job_name
 from ecgexp.sweeps.invocation import read_pointer
-from ecgexp.sweeps.objectives import GRID, Objectives, check_direction
+from ecgexp.sweeps.objectives import Objectives, check_direction
 from ecgexp.sweeps.ray_jobs import ray_settings
 from ecgexp.sweeps.search_settings import search_settings
 from ecgexp.sweeps.summary import Closed
@@ -50,7 +49,7 @@ from ecgexp.tracking.local.lock import check_free, discard, hold
 from ecgexp.tracking.settings import Tracking
 
 if TYPE_CHECKING:
-    from ecgexp.experiment.experiment import Experiment
+    pass
 
 # The multirun of this process; jobs in other processes read it from the invocation's folder.
 _opened: tuple[Sweep, Tracker, ExitStack] | None = None
@@ -93,7 +92,7 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
         config_loader=GlobalHydra.instance().config_loader()
     ).parse_overrides(overrides)
     # In a multirun Hydra composes without task overrides; those that all jobs share are added here.
-    shared = _compose(
+    shared = compose_job(
         config,
         [text for text, one in zip(overrides, parsed, strict=True) if not one.is_sweep_override()],
     )
@@ -109,19 +108,20 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
     _check_slurm(str(config.hydra.launcher._target_))
     check_direction(sweeper, settings.objectives, shared.selection)
     objectives = Objectives(settings.objectives, sweeper, shared.selection.metric)
+    space = None
     if search is not None:
         from ecgexp.sweeps.search import check_search
 
-        check_search(search, overrides)
+        space = check_search(search, overrides)
         if search.pruner != "none":
             objectives.of_each_epoch()
-    jobs = _grid(config, overrides)
+    jobs = jobs_of_grid(config, overrides)
     planned = None
     if jobs is not None:
-        _check_all(config, jobs)
+        check_grid(config, jobs, objectives)
         planned = [job_name(job, overrides) for job in jobs]
-    elif runs_here(config.hydra.launcher):
-        _check_search(shared, overrides)
+    elif space is not None:
+        check_search_jobs(config, space, objectives)
     sweep = Sweep.open(Path(config.hydra.sweep.dir), overrides, planned, settings)
     with counted_from(Path.cwd()):
         tracking = build_node(plain(shared)["tracking"], "tracking", Tracking)
@@ -178,100 +178,6 @@ def _home_of(invocation: Path) -> str | None:
         return read_pointer(invocation)["home"]
     except DataError:
         return None
-
-
-def _grid(config: DictConfig, overrides: list[str]) -> list[list[str]] | None:
-    """Returns the overrides of each job of a grid; None for sweepers that choose jobs as they run.
-
-    Raises:
-      HydraException: an override that cannot be parsed or composed.
-    """
-    if config.hydra.sweeper._target_ != GRID:
-        return None
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    return [
-        job
-        for batch in BasicSweeper.split_arguments(
-            parser.parse_overrides([*params, *overrides]), None
-        )
-        for job in batch
-    ]
-
-
-def _compose(config: DictConfig, overrides: list[str]) -> DictConfig:
-    """Composes the configuration of a job with these overrides."""
-    task = GlobalHydra.instance().config_loader().load_sweep_config(config, overrides)
-    OmegaConf.set_readonly(task, False)
-    with open_dict(task):
-        del task["hydra"]
-    return task
-
-
-def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
-    """Validates all jobs of a grid.
-
-    Raises:
-      ConfigError: a job is invalid (the message is that of its own run), two jobs are equal (the
-        message names both), or this machine lacks what a job needs.
-      DataError: the database of a job is missing.
-    """
-    seen: list[Experiment] = []
-    for number, overrides in enumerate(jobs):
-        try:
-            seen.append(build_experiment(_compose(config, overrides), base_dir=Path.cwd()))
-            seen[-1].trainer.check_installed()
-        except ConfigError as error:
-            raise ConfigError(f"{' '.join(overrides)}: {error}") from error
-        if (earlier := seen.index(seen[-1])) != number:
-            raise ConfigError(
-                f"{' '.join(jobs[earlier])} (job {earlier}) and {' '.join(overrides)} "
-                f"(job {number}) are the same run, which would count twice; use each value once"
-            )
-    if runs_here(config.hydra.launcher):
-        _check_can_start(seen, jobs)
-
-
-def _check_search(shared: DictConfig, overrides: list[str]) -> None:
-    """Checks that this machine has what all jobs of a search need; see `_check_can_start`."""
-    try:
-        experiment = build_experiment(shared, base_dir=Path.cwd())
-    except ConfigError:  # a setting that the search chooses is missing
-        return
-    _check_can_start([experiment], [overrides])
-
-
-def _check_can_start(experiments: "Sequence[Experiment]", jobs: list[list[str]]) -> None:
-    """Checks that this machine has what all jobs need; equal needs are looked up once.
-
-    Raises:
-      ConfigError, DataError: it lacks something; the message names the job, unless it is the same
-        for all.
-    """
-    looked_up: list[tuple[Any, ConfigError | DataError | None]] = []
-    answers: list[ConfigError | DataError | None] = []
-    for experiment in experiments:
-        needs = (experiment.device, experiment.dataset)
-        known = [answer for other, answer in looked_up if other == needs]
-        if not known:
-            known.append(_why_not(experiment))
-            looked_up.append((needs, known[0]))
-        answers.append(known[0])
-    for answer, overrides in zip(answers, jobs, strict=True):
-        if answer is not None:
-            same = all(str(other) == str(answer) for other in answers)
-            raise answer if same else type(answer)(f"{' '.join(overrides)}: {answer}")
-
-
-def _why_not(experiment: "Experiment") -> ConfigError | DataError | None:
-    """Returns the error with which the experiment would be refused; None: it can start."""
-    try:
-        experiment.check_can_start()
-    except (ConfigError, DataError) as error:
-        return error
-    return None
 
 
 def finish(error: BaseException | None) -> Closed | None:

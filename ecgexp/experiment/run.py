@@ -98,6 +98,7 @@ def run(
             f"resume={run_dir}: {experiment.tracking.shown_in} cannot take back the epochs that a "
             "resumed run repeats; use tracking=none to resume the run in its folder alone"
         )
+    experiment.tracking.check()
     check_can_be_loaded(experiment)
     values = config or to_node(experiment)
     with hold(run_dir, new=not resume):
@@ -144,6 +145,8 @@ def run(
                     setup = set_up(
                         experiment, run_dir, console, publishing, messages, resume=resume
                     )
+                    if admit is not None:
+                        admit(setup.training_loop.ledger, setup.run_data.beats.digest)
             except BaseException as error:
                 # A new run whose configuration is refused, or that is interrupted before it has a
                 # model, leaves none behind.
@@ -159,7 +162,6 @@ def run(
                     tracker,
                     console,
                     messages,
-                    admit,
                     continues,
                     deadline or Deadline(),
                     resume=resume,
@@ -219,7 +221,6 @@ def _run_tracked(
     tracker: ReadableTracker,
     console: Console,
     messages: Messages,
-    admit: Admission | None,
     continues: Continues | None,
     deadline: Deadline,
     *,
@@ -243,8 +244,6 @@ def _run_tracked(
     )
     messages.print("plan", render(plan))
     tracker.log_dict(plan.as_dict(), "plan.json")
-    if admit is not None:
-        admit(training_loop.ledger, run_data.beats.digest)
     loss = Loss(
         run_dir=str(run_dir.absolute()),
         name=name,

@@ -340,7 +340,7 @@ TABLE: tuple[Output, ...] = (
         *(f"ecgexp.{module}:ConfigError" for module in (
             "experiment.training_loop", "experiment.class_coverage", "training.device",
             "models.*", "clipping.*", "training.dp.trainer", "training.federated.rounds",
-            "training.ledger_checks", "sweeps.sweep", "tracking.evaluation_log"))),
+            "training.ledger_checks", "sweeps.running", "tracking.evaluation_log"))),
     *_of("error", "public", "machine", "the memory of the machine, and a smaller batch",
         "ecgexp.experiment.out_of_memory:MachineError"),
     *_of("error", "public", "settings", "the path where the database was expected",

@@ -60,6 +60,13 @@ class SearchSpace:
         except ValueError:  # a choice that the space does not have
             return False
 
+    def ends(self) -> list[dict[str, Any]]:
+        """Return the first and the last values of all settings, as two sets of values."""
+        ends = [_ends(one) for one in self.distributions.values()]
+        return [
+            dict(zip(self.distributions, values, strict=True)) for values in zip(*ends, strict=True)
+        ]
+
     def combinations(self) -> list[dict[str, Any]]:
         """List every combination of values.
 
@@ -130,6 +137,14 @@ def _range(value: RangeSweep) -> BaseDistribution:
     if all(isinstance(one, int) for one in listed):
         return IntDistribution(low, high, step=int(step))
     return FloatDistribution(float(low), float(high), step=float(step))
+
+
+def _ends(distribution: BaseDistribution) -> tuple[Any, Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0], distribution.choices[-1]
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return distribution.low, distribution.high
+    raise TypeError(distribution)
 
 
 def _listed(name: str, distribution: BaseDistribution) -> list[Any]:

@@ -13,7 +13,7 @@ from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import ReadableTracker, Tracker
 from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.mirrored import MirroredTracker
-from ecgexp.tracking.settings import private_dir_without_store
+from ecgexp.tracking.settings import WithoutStore
 from ecgexp.tracking.without_store import NullTracker
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ TENSORBOARD, WANDB = "tensorboard", "wandb"
 
 
 @settings
-class TensorboardTracking:
+class TensorboardTracking(WithoutStore):
     """`tracking=tensorboard`: the run folder, and TensorBoard's event files in it.
 
     Example:
@@ -34,10 +34,6 @@ class TensorboardTracking:
 
     shown_in: ClassVar[str] = "TensorBoard"
     is_readable: ClassVar[bool] = True
-
-    def private_dir(self, base_dir: Path | None = None) -> Path:
-        """See `MlflowTracking.private_dir`."""
-        return private_dir_without_store(base_dir or Path.cwd())
 
     def start(
         self,
@@ -59,7 +55,7 @@ class TensorboardTracking:
 
 
 @settings
-class WandbTracking:
+class WandbTracking(WithoutStore):
     """`tracking=wandb`: the run folder, and a run of Weights & Biases, offline by default.
 
     A run there cannot be read again, so it cannot be resumed. Neither the code, the machine nor the
@@ -83,9 +79,14 @@ class WandbTracking:
     entity: str | None = None
     mode: Literal["offline", "online"] = "offline"
 
-    def private_dir(self, base_dir: Path | None = None) -> Path:
-        """See `MlflowTracking.private_dir`."""
-        return private_dir_without_store(base_dir or Path.cwd())
+    def check(self) -> None:
+        """Check that the library is installed.
+
+        Raises:
+          ConfigError: it is not.
+        """
+        if importlib.util.find_spec("wandb") is None:
+            raise ConfigError(f"tracking=wandb: wandb is not installed; {install_extra('wandb')}")
 
     def start(
         self,
@@ -103,8 +104,7 @@ class WandbTracking:
         """
         if run_dir is None:
             return NullTracker()
-        if importlib.util.find_spec("wandb") is None:
-            raise ConfigError(f"tracking=wandb: wandb is not installed; {install_extra('wandb')}")
+        self.check()
         from ecgexp.tracking.provenance import system_tags
         from ecgexp.tracking.wandb.tracker import WandbTracker
 

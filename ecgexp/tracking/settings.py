@@ -64,6 +64,10 @@ class Tracking(Protocol):
         """Return the local folder of data that is never published; see `MlflowTracking`."""
         ...
 
+    def check(self) -> None:
+        """Check what a run needs there, before anything expensive; see `MlflowTracking`."""
+        ...
+
     def start(
         self,
         *,
@@ -77,8 +81,19 @@ class Tracking(Protocol):
         ...
 
 
+class WithoutStore:
+    """What settings of trackers without a store of their own have in common."""
+
+    def private_dir(self, base_dir: Path | None = None) -> Path:
+        """See `MlflowTracking.private_dir`."""
+        return private_dir_without_store(base_dir or Path.cwd())
+
+    def check(self) -> None:
+        """Do nothing: there is no store."""
+
+
 @settings
-class NoTracking:
+class NoTracking(WithoutStore):
     """`tracking=none`: no MLflow; the run folder still has everything.
 
     Example:
@@ -89,10 +104,6 @@ class NoTracking:
 
     shown_in: ClassVar[str] = ""
     is_readable: ClassVar[bool] = True
-
-    def private_dir(self, base_dir: Path | None = None) -> Path:
-        """See `MlflowTracking.private_dir`."""
-        return private_dir_without_store(base_dir or Path.cwd())
 
     def start(
         self,
@@ -157,6 +168,16 @@ class MlflowTracking:
         if self.uri.startswith(SQLITE):
             return private_dir_beside(resolved(base_dir / self.uri.removeprefix(SQLITE)))
         return private_dir_without_store(base_dir)
+
+    def check(self) -> None:
+        """Check that the server answers, or that the file is a database, without MLflow.
+
+        Raises:
+          ConfigError: it does not, or is none.
+        """
+        from ecgexp.tracking.mlflow.address import check_store
+
+        check_store(with_credentials(self.uri), base_dir=Path.cwd())
 
     def start(
         self,

@@ -43,7 +43,7 @@ def open_existing(uri: str) -> "MlflowClient":
     quieten()
     from mlflow import MlflowClient
 
-    from ecgexp.tracking.mlflow.store import check_sqlite_uri, is_sqlite, reach, sqlite_file
+    from ecgexp.tracking.mlflow.address import check_sqlite_uri, is_sqlite, reach, sqlite_file
     from ecgexp.tracking.mlflow.store_tables import create_tables
 
     if is_sqlite(uri):

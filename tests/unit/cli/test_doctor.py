@@ -161,7 +161,7 @@ def test_unavailable_server_fails_and_hides_its_password(settings):
 def test_doctor_closes_stale_runs_of_a_server(settings, monkeypatch):
     from ecgexp.tracking.mlflow.health import StaleRun
 
-    monkeypatch.setattr("ecgexp.tracking.mlflow.store.reach", lambda _: None)
+    monkeypatch.setattr("ecgexp.tracking.mlflow.address.reach", lambda _: None)
     for name in ("find_stale", "close_stale"):
         monkeypatch.setattr(
             f"ecgexp.tracking.mlflow.health.{name}",

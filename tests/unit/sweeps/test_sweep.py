@@ -20,6 +20,7 @@ from ecgexp.sweeps.closing import close
 from ecgexp.sweeps.spent import both_privacy_losses
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.local.result import Result, read_result
+from ecgexp.tracking.publishing import publishing_of
 from ecgexp.tracking.settings import NoTracking
 from ecgexp.tracking.without_store import NullTracker
 
@@ -226,10 +227,13 @@ def test_budget_rejects_the_job_that_would_exceed_it(tmp_path):
     sweep = opened(tmp_path, budget_epsilon=(one + two) / 2)
     finish(sweep, attempt(sweep, "a" * 64), privacy_plan=plan())
     with (
-        pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=.*earlier runs.*use more noise"),
+        pytest.raises(
+            ConfigError, match=r"sweep\.budget_epsilon=.*earlier runs.*use more noise"
+        ) as error,
         sweep.attempt(attempt(sweep, "b" * 64, number=1)) as job,
     ):
         job.admit(Ledger(plan()), BEATS)
+    assert publishing_of(tmp_path, withholds=True).error(error.value) is error.value
     refused = sweep.attempts.all()[-1]
     assert (refused.status, refused.spent) == ("REFUSED", None)
     with sweep.attempt(attempt(sweep, "c" * 64, number=2)) as job:
