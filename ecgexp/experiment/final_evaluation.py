@@ -152,6 +152,7 @@ def _evaluate(
             split,
             probabilities,
             protects_patients=experiment.has_privacy_guarantee,
+            hides_test=experiment.test == "sealed" and split != "test",
         )
         clients.log_clients(
             tracker, run_data, split, probabilities, figure_format=experiment.figures.format

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -28,13 +28,15 @@ def log_strips(
     probabilities: np.ndarray,
     *,
     protects_patients: bool,
+    hides_test: bool = False,
 ) -> None:
     """Log `tables/SPLIT_strips.parquet`: 10 seconds of the record around misclassified beats.
 
     A strip shows all beats of its record within these seconds, not only those of the split.
 
     **Guarantees** (`tests/unit/experiment/test_strips.py`): with `protects_patients` there is no
-    strip of a patient that has a training beat.
+    strip of a patient that has a training beat. With `hides_test` a strip ends before the window of
+    the next test beat on either side.
 
     Args:
       tracker: of the run.
@@ -43,6 +45,7 @@ def log_strips(
       split: `validation` or `test`.
       probabilities: (num_beats, classes) of the split's beats.
       protects_patients: whether the run has a privacy guarantee.
+      hides_test: whether the test beats are sealed.
     """
     from ecgexp.evaluation.gallery import strip_beats  # loads matplotlib, slow for a refused run
 
@@ -53,7 +56,10 @@ def log_strips(
         rows, probabilities = rows[allowed], probabilities[allowed]
     chosen = rows[strip_beats(beats.labels[rows], probabilities, beats.patient_ids[rows])]
     places = [(str(beats.record_ids[row]), int(beats.r_samples[row])) for row in chosen]
-    parts = list(_strips(dataset, places)) if places else []
+    hidden: dict[str, list[int]] = {}
+    for row in run_data.indices["test"] if hides_test else ():
+        hidden.setdefault(str(beats.record_ids[row]), []).append(int(beats.r_samples[row]))
+    parts = list(_strips(dataset, places, hidden)) if places else []
     if parts:
         import pandas as pd
 
@@ -61,8 +67,10 @@ def log_strips(
         tracker.log_table(table, f"tables/{split}_strips.parquet")
 
 
-def _strips(dataset: Dataset, places: Sequence[tuple[str, int]]) -> Iterator[dict[str, object]]:
-    """Yield the columns of each strip whose record can be read.
+def _strips(
+    dataset: Dataset, places: Sequence[tuple[str, int]], hidden: Mapping[str, Sequence[int]]
+) -> Iterator[dict[str, object]]:
+    """Yield the columns of each strip whose record can be read, and that a hidden beat leaves.
 
     The scores do not need a strip, so a record that cannot be read does not end the run.
     """
@@ -71,17 +79,41 @@ def _strips(dataset: Dataset, places: Sequence[tuple[str, int]]) -> Iterator[dic
             for number, (record_id, sample) in enumerate(places):
                 try:
                     record = read(record_id)
-                    yield _strip(record, _of(dataset, record_id), record_id, sample) | {
-                        "strip": number
-                    }
+                    preprocessing = _of(dataset, record_id)
+                    around = _without(hidden.get(record_id, ()), sample, record, preprocessing)
+                    if around[0] <= 0 <= around[1]:
+                        strip = _strip(record, preprocessing, record_id, sample, around)
+                        yield strip | {"strip": number}
                 except (DataError, OSError) as error:
                     _log.warning("No strip of record %s: %s", record_id, error)
     except (DataError, OSError) as error:
         _log.warning("No strips of misclassified beats: %s", error)
 
 
+def _without(
+    hidden: Sequence[int], sample: int, record: Record, preprocessing: Preprocessing
+) -> tuple[float, float]:
+    """Return the seconds around a beat, from and to, that no window of a hidden beat touches.
+
+    The beat itself is outside of them if the window of a hidden beat has it.
+    """
+    before, after = ((ms + preprocessing.relocate_ms) / 1000 for ms in preprocessing.window_ms)
+    first, last = -SECONDS / 2, SECONDS / 2
+    for other in hidden:
+        second = (other - sample) / record.fs_hz
+        if second < 0:
+            first = max(first, second + after)
+        else:
+            last = min(last, second - before)
+    return first, last
+
+
 def _strip(
-    record: Record, preprocessing: Preprocessing, record_id: str, sample: int
+    record: Record,
+    preprocessing: Preprocessing,
+    record_id: str,
+    sample: int,
+    around: tuple[float, float],
 ) -> dict[str, object]:
     """Return the columns of one strip, of the first lead that the model gets."""
     columns, _ = choose_leads(record, preprocessing)
@@ -94,7 +126,7 @@ def _strip(
     lead_mv = remove_baseline(record.signals_mv[first:last, columns[0]], hz, preprocessing)
     times_s = (np.arange(first, last) - center) / hz
     step = math.ceil(hz / _LARGEST_HZ)
-    inside = np.flatnonzero(np.abs(times_s) <= SECONDS / 2)[::step]
+    inside = np.flatnonzero((around[0] <= times_s) & (times_s <= around[1]))[::step]
     return {
         "record": record_id,
         "sample": sample,

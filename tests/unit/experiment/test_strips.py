@@ -77,6 +77,39 @@ def test_protected_patients_have_no_strip(dataset, run_data):
     assert not allowed & trained
 
 
+def test_strips_of_validation_beats_show_no_sealed_test_beat(dataset, run_data):
+    beats, everyone = run_data.beats, np.arange(len(run_data.beats.record_ids))
+    sealed = everyone[2::5]  # as in a split that divides patients
+    left = np.setdiff1d(everyone, sealed)
+    divided = SimpleNamespace(
+        beats=beats, split=run_data.split, indices={"validation": left, "test": sealed}
+    )
+    shown = {}
+    for hides_test in (False, True):
+        tracker, wrong = Tables(), np.tile([0.1, 0.9], (len(left), 1))
+        log_strips(
+            tracker,
+            dataset,
+            divided,
+            "validation",
+            wrong,
+            protects_patients=False,
+            hides_test=hides_test,
+        )
+        table = tracker.kept["tables/validation_strips.parquet"]
+        shown[hides_test] = [
+            (row, float(second))
+            for _, part in table.groupby("strip")
+            for row in sealed[beats.record_ids[sealed] == part["record"].iloc[0]]
+            for second in part["second"]
+            + (part["sample"].iloc[0] - beats.r_samples[row]) / part["record_hz"].iloc[0]
+            if -0.249 < second < 0.249
+        ]
+        assert len(table)
+    assert shown[False]
+    assert not shown[True]
+
+
 def test_virtual_patients_are_generated_once_for_all_strips(run_data, monkeypatch):
     uncached = SyntheticDataset(num_patients=3, minutes=1, cache_dir=None)
     written, write = [], SyntheticDataset._write
