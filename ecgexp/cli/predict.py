@@ -6,6 +6,8 @@ AAMI class as N, S, V, F or Q, which stands for the whole class (S for A, a, J a
 themselves; P (paced) as /; normal as N; any other class as Q, with its name in the aux string. The
 symbol ? marks a beat that is not classified, because its window extends beyond the record or it has
 no RR interval. Records are never changed.
+For a model trained on beats that were cut already (dataset=arrays), RECORD is a file of such beats,
+and FOLDER/<file>.csv has the probability of each class for each of its rows.
 Research software: the annotations are not a diagnosis.
 """
 
@@ -27,7 +29,12 @@ if TYPE_CHECKING:
     from ecgexp.inference.record import Annotated, Source
 
 _EXAMPLE = """\
-ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 ~/physionet/mitdb/1.0.0/100"""
+ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 ~/physionet/mitdb/1.0.0/100
+ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 more_beats.csv"""
+_ROWS = (
+    "these beats were cut by somebody else; nothing states whose they are, or whether the model "
+    "was trained on them, so that the agreement with their labels says nothing about new patients"
+)
 
 
 @command
@@ -66,11 +73,15 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     """
     from ecgexp.data.formats import wfdb_reader
     from ecgexp.data.formats.annotation_writer import check_extension
+    from ecgexp.data.formats.beat_file import SUFFIXES
     from ecgexp.data.formats.single_record import annotation_file, locate
     from ecgexp.data.identity import check_stems_once
     from ecgexp.inference import output_files
 
     check_extension(options.extension)
+    if all(Path(name).suffix.lower() in SUFFIXES for name in options.records):
+        _classify_files(options)
+        return []
     stems = [locate(name) for name in options.records]
     annotators = {stem: annotation_file(stem, options.annotator) for stem in stems}
     missing = [file for file in annotators.values() if not file.is_file()]
@@ -89,6 +100,48 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     from ecgexp.inference.model import load_model
 
     return _annotate_all(load_model(run), stems, options)
+
+
+def _classify_files(options: argparse.Namespace) -> None:
+    """Classifies files of beats that are cut already, and prints a summary."""
+    from rich.table import Table
+
+    from ecgexp.inference.model import load_model
+    from ecgexp.inference.report import model_notes
+    from ecgexp.inference.rows import classify_rows
+    from ecgexp.storage.atomic import replacing
+
+    run = named_run(options.run, "RUN ", store=options.store)
+    model, console = load_model(run), Console()
+    paths = [Path(name) for name in options.records]
+    targets = [options.output / f"{path.stem}.csv" for path in paths]
+    for path, target in zip(paths, targets, strict=True):
+        if target.exists() and (not options.overwrite or target.resolve() == path.resolve()):
+            raise DataError(
+                f"{target} exists already; use --overwrite to replace it, or another --output"
+            )
+    if len(set(targets)) < len(targets):
+        raise DataError(
+            "FILE: two files have the same name and would have the same output; classify them one "
+            "at a time, each with its own --output"
+        )
+    table = Table("file", "beats", *model.classifier.class_names, "label predicted")
+    for path, target in zip(paths, targets, strict=True):
+        found = classify_rows(model, path, run.params)
+        options.output.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as part:
+            found.table().to_csv(part, index=False)
+        labeled, right = found.agreement
+        table.add_row(
+            path.name,
+            str(len(found.labels)),
+            *map(str, found.counts.values()),
+            f"{right} of {labeled}" if labeled else "no labels",
+        )
+    console.print_result(table)
+    for remark in [*model_notes(model), _ROWS]:
+        console.print_result(f"note: {remark}")
+    console.print_result(f"{options.output}/: {', '.join(target.name for target in targets)}")
 
 
 def _annotate_all(
@@ -182,7 +235,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-predict", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
     parser.add_run(help="the run with the model: {}")
-    add("records", nargs="+", metavar="RECORD", help="path of a WFDB record, with or without .hea")
+    add(
+        "records",
+        nargs="+",
+        metavar="RECORD",
+        help="path of a WFDB record, with or without .hea, or of a file of beats",
+    )
     add(
         "--beats",
         choices=("reference", "detector"),

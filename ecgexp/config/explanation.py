@@ -15,6 +15,7 @@ from ecgexp.settings.declaration import ConfigError, unknown_key
 from ecgexp.settings.installation import install_extra
 from ecgexp.settings.renamed import OPTIONS, renamed
 
+_ABSENT = re.compile(r"Interpolation key '(dataset\.\w+)' not found\s+full_key: ([\w.]+)")
 _MOST_SHOWN = 4  # options that a mistyped one may mean
 
 # Mappings to which users add keys of their own.
@@ -144,6 +145,14 @@ def _options_of(group: str) -> list[str]:
 
 def one_line(error: Exception) -> str:
     """Return the text of an error in one line, without Hydra's advice on its variable."""
+    if found := _ABSENT.search(str(error)):
+        needed, key = found.groups()
+        group = key.partition(".")[0]
+        return (
+            f"{group}: {key} follows from {needed}, which this dataset does not have; use another "
+            f"option of {group}"
+            + (", e.g. features=signal." if group == "features" else f", or give {key} a value.")
+        )
     return "; ".join(
         line.strip()
         for line in str(error).splitlines()

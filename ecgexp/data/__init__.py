@@ -12,6 +12,7 @@ from ecgexp.settings.lazy_exports import export_lazily
 
 if TYPE_CHECKING:
     from ecgexp.data.beats import BeatSet as BeatSet
+    from ecgexp.data.datasets.arrays import ArraysDataset as ArraysDataset
     from ecgexp.data.datasets.catalog import Database as Database
     from ecgexp.data.datasets.cross_database import TwoDatabases as TwoDatabases
     from ecgexp.data.datasets.folder import FolderDataset as FolderDataset
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ecgexp.data.partition.random import QuantitySkew as QuantitySkew
     from ecgexp.data.partition.random import Shards as Shards
     from ecgexp.data.preprocessing.settings import Preprocessing as Preprocessing
+    from ecgexp.data.splits.as_given import AsGiven as AsGiven
     from ecgexp.data.splits.base import Split as Split
     from ecgexp.data.splits.cross_database import CrossDatabase as CrossDatabase
     from ecgexp.data.splits.inter_patient import InterPatient as InterPatient

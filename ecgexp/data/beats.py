@@ -115,6 +115,11 @@ class BeatSet:
         patient of each record; `assumed`: nothing states it, and each record is taken for a
         patient; `unknown`: nothing is known about patients, `patient_ids` only repeats
         `record_ids`, and nothing may be divided, counted or protected by patient.
+      cut_elsewhere: Whether the beats are rows of a file that somebody else cut. `r_samples` are
+        then numbers of rows, and whether two rows share samples is unknown.
+      units: Units of `signals_mv`: `mV`, or `unknown` for rows of a file.
+      notes: What a reader of the scores must know of the data; it follows from the settings and
+        from public properties of the files, and not from single training beats.
 
     Raises:
       ValueError: The arrays have different numbers of rows, or `patients_are` is another word.
@@ -138,6 +143,9 @@ class BeatSet:
     skipped: Mapping[str, str] = field(default_factory=dict)
     parts: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U5"))
     patients_are: PatientsAre = "stated"
+    cut_elsewhere: bool = False
+    units: str = "mV"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.patients_are not in get_args(PatientsAre):

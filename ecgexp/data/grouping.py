@@ -3,16 +3,26 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.formats.record import BEAT_SYMBOLS
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 
 _CLASS_NAME = re.compile(r"[A-Za-z0-9_+-]+")
+
+
+def _each_its_own(value: Any) -> Any:
+    """Make a class of each name of a list."""
+    if value is None:
+        raise PydanticCustomError(
+            "classes", "with grouping=labels, name the labels: dataset.classes=[normal,abnormal]"
+        )
+    return {str(name): (str(name),) for name in value} if isinstance(value, list | tuple) else value
 
 
 @settings
@@ -22,6 +32,8 @@ class LabelGrouping:
     Attributes:
       name: Name of the grouping.
       classes: class -> annotation symbols; the order of the classes is the order of the labels.
+      of: `symbols`: the classes group annotation symbols; `labels`: they group labels of any name,
+        and a list of names makes a class of each.
       empty_class: What to do if a class has no beat. `error`: stop, since the class has no score;
         `drop`: continue with the remaining classes, for a deliberate selection of records.
 
@@ -32,7 +44,10 @@ class LabelGrouping:
     """
 
     name: str
-    classes: Annotated[dict[str, tuple[str, ...]], Field(min_length=2)]
+    classes: Annotated[
+        dict[str, tuple[str, ...]], BeforeValidator(_each_its_own), Field(min_length=2)
+    ]
+    of: Literal["symbols", "labels"] = "symbols"
     empty_class: Literal["error", "drop"] = "error"
 
     def __post_init__(self):
@@ -42,7 +57,8 @@ class LabelGrouping:
                     f"grouping.classes: the class name {name!r} cannot be part of metric and file "
                     "names; use letters, digits, _ + -"
                 )
-            if unknown := [symbol for symbol in symbols if symbol not in BEAT_SYMBOLS]:
+            unknown = [symbol for symbol in symbols if symbol not in BEAT_SYMBOLS]
+            if unknown and self.of == "symbols":
                 raise ConfigError(
                     f"grouping.classes.{name}: {' '.join(unknown)} is not a beat symbol; "
                     f"use some of {' '.join(BEAT_SYMBOLS)}"
@@ -99,6 +115,12 @@ class LabelGrouping:
 
     def _describe(self, empty: list[str], found: Mapping[str, int]) -> str:
         there = ", ".join(f"{symbol} {count}" for symbol, count in found.items()) or "no beats"
+        names = [name for name in found if name not in BEAT_SYMBOLS]
+        if names and self.of == "symbols":
+            return (
+                f"grouping={self.name}: it groups annotation symbols, and the labels present are "
+                f"{there}; use grouping=labels dataset.classes=[{','.join(names[:8])}]"
+            )
         return (
             f"grouping={self.name}: no beat of class {', '.join(empty)} (symbols present: "
             f"{there}); use "

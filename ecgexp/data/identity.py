@@ -1,7 +1,8 @@
 """Check that each record, signal and beat occurs once, identified by its content."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,46 @@ def check_beats_once(beats: BeatSet) -> None:
             f"{int(same.sum())} beats have several rows: record {beats.record_ids[one]} sample "
             f"{beats.r_samples[one]} is in rows {one} and {other}; load each record once"
         )
+
+
+def is_copy(signals_mv: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """Find rows that equal an earlier one in samples and symbol; constant rows are not compared.
+
+    Args:
+      signals_mv: (num_beats, window, leads) float32.
+      symbols: (num_beats,) str.
+
+    Returns:
+      (num_beats,) bool.
+    """
+    seen: set[tuple[bytes, str]] = set()
+    found = np.zeros(len(symbols), bool)
+    for row, (content, symbol) in enumerate(
+        zip(_contents(signals_mv), symbols.tolist(), strict=True)
+    ):
+        if content is not None:
+            found[row] = (content, symbol) in seen
+            seen.add((content, symbol))
+    return found
+
+
+def is_among(signals_mv: np.ndarray, others_mv: np.ndarray) -> np.ndarray:
+    """Find rows with the samples of a row of `others_mv`; constant rows are not compared.
+
+    Args:
+      signals_mv: (num_beats, window, leads) float32.
+      others_mv: The same of other beats.
+
+    Returns:
+      (num_beats,) bool.
+    """
+    others = {content for content in _contents(others_mv) if content is not None}
+    return np.asarray([content in others for content in _contents(signals_mv)], bool)
+
+
+def _contents(signals_mv: np.ndarray) -> Iterator[bytes | None]:
+    """Yield the digest of each window; None for a constant one."""
+    rows = np.ascontiguousarray(signals_mv).reshape(len(signals_mv), -1)
+    changes = rows.min(axis=1) < rows.max(axis=1) if rows.size else np.zeros(len(rows), bool)
+    for row, is_changing in zip(rows, changes.tolist(), strict=True):
+        yield hashlib.blake2b(row.tobytes(), digest_size=16).digest() if is_changing else None

@@ -35,8 +35,10 @@ def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:
       before: Samples of a window before the R peak.
 
     Returns:
-      The counts over all records.
+      The counts over all records; of rows cut elsewhere only that they are unknown.
     """
+    if beats.cut_elsewhere:
+        return Overlap(rows=len(rows), is_known=False)
     found = Overlap(rows=len(rows))
     for at, samples, own, peaks in _records(beats, rows):
         found = _joined(
@@ -46,7 +48,12 @@ def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:
 
 
 def rows_sharing_samples(beats: BeatSet, rows: np.ndarray, others: np.ndarray) -> int:
-    """Count the rows of `others` that share a sample of the same record with one of `rows`."""
+    """Count the rows of `others` that share a sample of the same record with one of `rows`.
+
+    0 for rows cut elsewhere, of which it is unknown.
+    """
+    if beats.cut_elsewhere:
+        return 0
     window, count = beats.signals_mv.shape[1], 0
     places = {record: np.sort(own) for record, _, own, _ in _records(beats, rows)}
     for record, _, own, _ in _records(beats, others):

@@ -5,6 +5,7 @@ if the runs use different splits, windows, leads, classes or records, or a copy 
 another name. Therefore runs are compared by the origin of their beats, not by the set of beats.
 """
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from ecgexp.data.beats import TESTED, BeatSet, databases
 from ecgexp.privacy.keyed_digests import DigestKey
 
 _LENGTH = 8  # successive intervals between annotated beats, taken to be unique to a patient
+_MARKED_ROWS = 64  # of a file of rows; the smallest digests of two files agree if most rows do
 _MARKS = 4  # for each record: some remain equal if windows or a grouping drop beats
 
 
@@ -29,7 +31,9 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
     Across databases there is no guarantee. The copy of a record under another database name shares
     an identifier if one of the few runs of `_LENGTH` successive intervals that identify the record
     is the same, with the same symbols. A copy that was resampled or annotated anew is not
-    recognized, nor is a patient with new recordings in another database.
+    recognized, nor is a patient with new recordings in another database, nor beats that somebody
+    else cut from the records of another database; files of such beats share an identifier if they
+    have the same name or many rows in common.
 
     Args:
       beats: All beats of the run; for two databases only the training database counts.
@@ -41,6 +45,13 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
     rows = np.flatnonzero(beats.parts != TESTED) if beats.is_of_two else np.arange(len(beats))
     name = databases(beats.database)[0].split(" ")[0]
     words = {f"database {part}" for part in name.split("+")}
+    if beats.cut_elsewhere:
+        found = sorted(
+            {hashlib.sha256(beats.signals_mv[row].tobytes()).digest() for row in rows.tolist()}
+        )
+        return frozenset(
+            words | {f"row {key.digest('row', data)[:32]}" for data in found[:_MARKED_ROWS]}
+        )
     for record in np.unique(beats.record_ids[rows]):
         own = rows[beats.record_ids[rows] == record]
         own = own[np.argsort(beats.r_samples[own], kind="stable")]

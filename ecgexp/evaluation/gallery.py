@@ -80,7 +80,7 @@ def mistakes_figure(
     num_beats: int = 24,
     per_record: int = 4,
 ) -> Figure:
-    """Draw the windows of the most confident misclassifications, in millivolts.
+    """Draw the windows of the most confident misclassifications, in their units.
 
     Args:
       beats: The scored beats, with labels.
@@ -120,7 +120,11 @@ def mistakes_figure(
             color=VERMILION,
             pad=13,
         )
-        place = _place(beats.record_ids[index], beats.r_samples[index], record_fs_hz)
+        place = (
+            f"{beats.record_ids[index]}, row {beats.r_samples[index]}"
+            if beats.cut_elsewhere
+            else _place(beats.record_ids[index], beats.r_samples[index], record_fs_hz)
+        )
         axes.text(0.5, 1.02, place, transform=axes.transAxes, ha="center", fontsize=7, color=MUTED)
         axes.grid(visible=True)
     for axes in panels[len(chosen) :]:
@@ -128,7 +132,7 @@ def mistakes_figure(
     figure.supxlabel(
         f"ms from the start of the window; true → predicted class; {_leads(beats)}", fontsize=9
     )
-    figure.supylabel("mV", fontsize=9)
+    figure.supylabel("mV" if beats.units == "mV" else "units of the file", fontsize=9)
     return figure
 
 

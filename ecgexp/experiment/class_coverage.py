@@ -68,6 +68,8 @@ def notes_before_training(experiment: "Experiment", run_data: RunData) -> Notes:
             f"grouping={experiment.grouping.name}: the model does not know it, and no average "
             "includes it"
         ]
+    if run_data.beats.notes:
+        notes["data"] = list(run_data.beats.notes)
     if text := _ABOUT_PATIENTS[run_data.beats.patients_are]:
         notes["patients"] = [text]
     if skipped := len(run_data.beats.skipped):

@@ -126,7 +126,9 @@ def load_run_data(
         partition,
         seeds,
         features=lambda: transform_beats(features, beats),
-        overlap=overlap_of(beats, parts.train, dataset.window_samples[0]),
+        overlap=overlap_of(
+            beats, parts.train, dataset.window_samples[0] if dataset.has_records else 0
+        ),
     )
 
 

@@ -26,6 +26,7 @@ from ecgexp.experiment.part_checks import (
     check_parts,
     check_patients_known,
     check_privacy,
+    check_rows,
     option_of,
 )
 from ecgexp.features.inputs import Features
@@ -157,6 +158,7 @@ class Experiment:
         )
         check_databases(self.dataset, self.split)
         check_features(self.features, self.model, self.augmentation)
+        check_rows(self.dataset, self.features)
         check_patients_known(
             self.dataset.knows_patients,
             split=self.split,

@@ -145,15 +145,16 @@ def _evaluate(
             probabilities,
             figure_format=experiment.figures.format,
         )
-        log_strips(
-            tracker,
-            experiment.dataset,
-            run_data,
-            split,
-            probabilities,
-            protects_patients=experiment.has_privacy_guarantee,
-            hides_test=experiment.test == "sealed" and split != "test",
-        )
+        if experiment.dataset.has_records:
+            log_strips(
+                tracker,
+                experiment.dataset,
+                run_data,
+                split,
+                probabilities,
+                protects_patients=experiment.has_privacy_guarantee,
+                hides_test=experiment.test == "sealed" and split != "test",
+            )
         clients.log_clients(
             tracker, run_data, split, probabilities, figure_format=experiment.figures.format
         )

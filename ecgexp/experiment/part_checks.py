@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from ecgexp.augmentation.base import Augmentation
+from ecgexp.data.datasets.base import Dataset
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.partition.base import Partition
 from ecgexp.data.partition.natural import ByPatient, ByRecord
@@ -123,6 +124,35 @@ def check_features(features: Features, model: ModelBuilder, augmentation: Augmen
         raise ConfigError(
             f"augmentation={augmentation.name}: changes {_listed(changed)}, but the "
             f"features are {_listed(made)}; use augmentation=none, or features={min(missing)}."
+        )
+
+
+def check_rows(dataset: Dataset, features: Features) -> None:
+    """Check that the features need no more of beats cut elsewhere than their file has.
+
+    Raises:
+      ConfigError: they need RR intervals, the template of the record, or millivolts.
+    """
+    if dataset.has_records:
+        return
+    rr, lacks = getattr(features, "rr", False), []
+    if features.uses_template:
+        lacks.append("the template of a record")
+    if features.uses_rr and (features.uses_template or not getattr(dataset, "rr", False)):
+        lacks.append("RR intervals")
+    elif rr == "rhythm":
+        lacks.append("the intervals of the rhythm")
+    if lacks:
+        setting = "features" if features.uses_template or not rr else f"features.rr={rr}".lower()
+        raise ConfigError(
+            f"{setting}: needs {' and '.join(lacks)}, which beats that are cut already do not "
+            "have; use features=signal, or features=signal_rr dataset.rr=true if the file has the "
+            "columns rr_previous_s, rr_next_s, rr_local_mean_s and rr_ratio."
+        )
+    if getattr(features, "scale", None) == "fixed" and getattr(dataset, "units", "mV") != "mV":
+        raise ConfigError(
+            "features.scale=fixed: draws millivolts, but the units of the beats are unknown; use "
+            "features.scale=autoscale, or dataset.units=mV if they are millivolts."
         )
 
 

@@ -152,6 +152,7 @@ def trained_classifier(
             experiment.dataset.preprocessings,
             experiment.features,
             databases(beats.database),
+            from_records=experiment.dataset.has_records,
         ),
         weights=model_selector.weights,
         class_names=beats.class_names,

@@ -124,6 +124,8 @@ def _class_of(run: FinishedRun, class_names: tuple[str, ...]) -> dict[str, int]:
     Classes of the grouping without beats are not classes of the model, and their symbols are in no
     class.
     """
+    if _CLASSES[:-1] in run.params:  # a list: every label is a class
+        return {name: index for index, name in enumerate(class_names)}
     symbols_of = {name: _setting(run, _CLASSES + name) for name in class_names}
     return {
         symbol: index for index, symbols in enumerate(symbols_of.values()) for symbol in symbols

@@ -57,15 +57,23 @@ class ModelPreprocessing:
       features: windows in millivolts -> the model's inputs.
       other_databases: database -> preprocessing of its records, if the run had a test database of
         its own, whose leads have other names.
+      from_records: whether windows are cut from records; False: they are rows of a file that
+        somebody else cut, and `records` states only their shape.
     """
 
     records: Preprocessing
     features: Features
     other_databases: Mapping[str, Preprocessing] = field(default_factory=dict)
+    from_records: bool = True
 
     @classmethod
     def of_run(
-        cls, records: Sequence[Preprocessing], features: Features, databases: Sequence[str]
+        cls,
+        records: Sequence[Preprocessing],
+        features: Features,
+        databases: Sequence[str],
+        *,
+        from_records: bool = True,
     ) -> "ModelPreprocessing":
         """Return the preprocessing of a run.
 
@@ -73,12 +81,14 @@ class ModelPreprocessing:
           records: `Dataset.preprocessings` of its dataset.
           features: of the run.
           databases: name and version of the database of each.
+          from_records: `Dataset.has_records` of its dataset.
         """
         own, *others = (_without_cache(settings) for settings in records)
         return cls(
             records=own,
             features=features,
             other_databases=dict(zip(databases[1:], others, strict=True)),
+            from_records=from_records,
         )
 
     @property
@@ -165,10 +175,17 @@ class ModelPreprocessing:
           allowed it, e.g. `"V5 replaces V1"`; else empty.
 
         Raises:
-          DataError: A lead is missing or cannot be used, or the frequency of the record is too low
+          DataError: The model was not trained on records, a lead is missing or cannot be used, or
+            the frequency of the record is too low
             for the band-pass filter.
         """
         settings = self.records
+        if not self.from_records:
+            raise DataError(
+                f"record {record.record_id}: the model was trained on beats that somebody else cut "
+                "(dataset=arrays), and how to cut a record into such beats is unknown; use a file "
+                "of such beats, or a model trained on records"
+            )
         # A record without the leads is refused, because the user named it, even if training
         # skips it.
         columns, missing = choose_leads(record, replace(settings, missing_lead="skip"))

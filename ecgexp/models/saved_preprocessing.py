@@ -58,6 +58,7 @@ class Stored(TypedDict):
     template: str | None
     rr_features: list[str]
     features: dict[str, Any]
+    from_records: NotRequired[bool]
 
 
 class _Format(TypedDict):
@@ -67,7 +68,7 @@ class _Format(TypedDict):
 def preprocessing_json(preprocessing: ModelPreprocessing) -> Stored:
     """Return the content of `preprocessing.json`."""
     own = preprocessing.records
-    return {
+    values: Stored = {
         "format": _FORMAT,
         **_leads_of(own),
         "other_databases": {
@@ -84,6 +85,9 @@ def preprocessing_json(preprocessing: ModelPreprocessing) -> Stored:
         "rr_features": list(RR_FEATURES) if preprocessing.features.uses_rr else [],
         "features": to_node(preprocessing.features),
     }
+    if not preprocessing.from_records:
+        values["from_records"] = False
+    return values
 
 
 def read_preprocessing(folder: Path, *, fix: str) -> ModelPreprocessing:
@@ -118,6 +122,7 @@ def read_preprocessing(folder: Path, *, fix: str) -> ModelPreprocessing:
                 name: _built({**leads, **shared})
                 for name, leads in stored["other_databases"].items()
             },
+            from_records=stored.get("from_records", True),
         )
     except ConfigError as error:
         raise refusal(path, f"cannot be used: {error}", fix=fix) from error

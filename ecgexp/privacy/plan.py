@@ -65,6 +65,8 @@ class PrivacyPlan:
         separately; 1 unless `privacy.group` is set.
       overlapping_rows: largest number of rows that share samples with one heartbeat's window, for
         the ε that is reported beside that of one row. Does not affect what runs.
+      overlap_is_known: whether `overlapping_rows` was counted; False for rows that somebody else
+        cut, of which the statement says so. Does not affect what runs.
     """
 
     num_units: int
@@ -82,6 +84,7 @@ class PrivacyPlan:
     hypothetical_population: int | None = None
     rows_per_unit: int = 1
     overlapping_rows: int = 1
+    overlap_is_known: bool = True
 
     @property
     def is_private(self) -> bool:

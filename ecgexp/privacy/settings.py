@@ -235,8 +235,14 @@ class PrivacySpec:
                 hypothetical_population=self.hypothetical_population,
                 rows_per_unit=1 if self.group is None else overlap.rows_per_peak,
                 overlapping_rows=overlap.rows_per_beat,
+                overlap_is_known=overlap.is_known,
             )
 
+        if self.group is not None and not overlap.is_known:
+            raise ConfigError(
+                f"privacy.group={self.group}: which rows have a heartbeat in common is unknown, "
+                "since they were not cut here; use privacy.group=null, for one row."
+            )
         if self.group is None and (
             self.noise_multiplier is None or with_noise(self.noise_multiplier).is_private
         ):

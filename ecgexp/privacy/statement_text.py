@@ -131,6 +131,11 @@ def _rows(statement: "PrivacyStatement") -> str:
             f"{plan.rows_per_unit} rows, and ε is that of all rows that contain its peak "
             "together, each sampled and clipped separately (a mixture of Gaussians)."
         )
+    elif plan.unit == "beat" and not plan.overlap_is_known:
+        parts.append(
+            "The unit is one row of the file. The rows were not cut here, so that it is unknown in "
+            "how many of them one heartbeat is: ε is that of one row, and not of one heartbeat."
+        )
     elif plan.unit == "beat":
         parts.append(
             "The unit is one row, the window of one beat; no window contains the R peak of "
@@ -234,6 +239,8 @@ def _kept(statement: "PrivacyStatement") -> str:
 
 
 def _unit(plan: PrivacyPlan) -> str:
+    if plan.unit == "beat" and not plan.overlap_is_known:
+        return "beat (one row of the file)"
     return (
         plan.unit
         if plan.rows_per_unit == 1

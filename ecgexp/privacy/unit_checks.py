@@ -33,6 +33,7 @@ class Overlap:
         milliseconds; infinite where there is no other.
       where: record and annotated sample of a row that contains another R peak, or else shares
         samples; empty where there is none.
+      is_known: whether the above was counted; False for rows that somebody else cut.
     """
 
     rows: int
@@ -42,6 +43,7 @@ class Overlap:
     rows_per_beat: int = 1
     nearest_ms: float = float("inf")
     where: str = ""
+    is_known: bool = True
 
 
 def check_overlap(overlap: Overlap) -> None:

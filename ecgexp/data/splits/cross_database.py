@@ -8,6 +8,7 @@ from ecgexp.data.beats import TESTED, TRAINED, BeatSet, databases
 from ecgexp.data.datasets.base import Dataset
 from ecgexp.data.datasets.cross_database import TwoDatabases
 from ecgexp.data.holdout import hold_out_patients
+from ecgexp.data.splits.as_given import AsGiven
 from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.settings.declaration import ConfigError, DataError, Fraction, settings
 
@@ -74,11 +75,22 @@ def check_databases(dataset: Dataset, split: Splitter) -> None:
       ConfigError: One is used without the other.
     """
     is_two, crosses = isinstance(dataset, TwoDatabases), isinstance(split, CrossDatabase)
+    if getattr(dataset, "test_path", None) is not None and not isinstance(split, AsGiven):
+        raise ConfigError(
+            "dataset.test_path: the test set is a file of its own, with which "
+            f"{type(split).__name__} would mix the training beats; use split=as_given, or "
+            "dataset.test_path=null"
+        )
     if is_two and not crosses:
         raise ConfigError(
             f"dataset={dataset}: it has a training and a test database, which "
             f"{type(split).__name__} "
             "would mix; use split=cross_database"
+        )
+    if crosses and not dataset.has_records:
+        raise ConfigError(
+            f"split=cross_database: divides two databases of records, but dataset={dataset} has "
+            "beats that are cut already; use split=as_given"
         )
     if crosses and not is_two:
         raise ConfigError(_needs_two(str(getattr(dataset, "database", type(dataset).__name__))))

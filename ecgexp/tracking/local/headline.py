@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ecgexp.data.beats import patients_note
 from ecgexp.formatting import duration_text, epsilon_text, score_text, significant_text
 from ecgexp.tracking.debug_mark import DEBUG, meaningless
 from ecgexp.tracking.local.result import Result
@@ -67,7 +68,8 @@ def last_line(result: Result) -> str:
     """
     parts = [f"finished in {duration_text(result.seconds)}", *_guarantee(result.privacy)]
     known = {**dict.fromkeys(result.undefined), **result.metrics}
-    parts += filter(None, [scores_text(known)])
+    scores, caveat = scores_text(known), patients_note((result.data or {}).get("patients_are", ""))
+    parts += [f"{scores} ({caveat})" if caveat else scores] if scores else []
     if (preset := result.marks.get(DEBUG)) is not None:
         parts.append(meaningless(preset))
     return " · ".join(parts)

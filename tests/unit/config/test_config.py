@@ -17,6 +17,8 @@ CONF = config_dir()
 
 # Options that an option requires.
 COMPANIONS = {
+    "dataset=arrays": ["dataset.path=beats.csv"],
+    "grouping=labels": ["dataset=arrays", "dataset.path=b.csv", "dataset.classes=[a,b]"],
     "model=cnn2d": ["features=image"],
     "augmentation=crops9": ["features=image", "model=cnn2d"],
     "augmentation=image": ["features=image", "model=cnn2d"],

@@ -39,6 +39,7 @@ CONFIGURATIONS = {
     "svdb": ["dataset=svdb", "split=within_record", "model=mlp", "features=handcrafted"],
     "image": ["model=cnn2d", "features=image", "augmentation=image"],
     "replication": ["model=cnn2d", "features=image", "augmentation=replication"],
+    "arrays": ["dataset=arrays", "dataset.path=beats.csv", "split=as_given"],
     "crops9": ["model=cnn2d", "features=image", "augmentation=crops9"],
     **{
         name: ["trainer=federated", f"partition={name}"]
@@ -52,8 +53,11 @@ SENSIBLE = {
     "client_learning_rate": [10**20],
     "server_learning_rate": [10**20],
 }
-OF_A_FOLDER = ("path", "name", "records", "patients", "patient_pattern", "patient_comment")
-NO_NUMBERS = ("resume", *(f"dataset.{name}" for name in OF_A_FOLDER))  # null stands for a name
+OF_FILES = (
+    *("path", "name", "records", "patients", "patient_pattern", "patient_comment"),
+    *("signals", "labels"),
+)
+NO_NUMBERS = ("resume", *(f"dataset.{name}" for name in OF_FILES))  # null stands for a name
 
 
 def is_number(value):
