@@ -8,6 +8,7 @@ receives each message as one line.
 import html
 import importlib
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+NOTE = 25
+"""Level of log lines that state what is intended, between INFO and WARNING: `note: …`.
+
+A warning is for what the user should change.
+"""
+logging.addLevelName(NOTE, "NOTE")
+
+_PLACE = re.compile(r"^\S+:\d+: \w+: ")
 _SECONDS_BETWEEN_LINES = 30.0
 _SECONDS_BETWEEN_UPDATES = 0.2
 _UNWRAPPED = 10_000
@@ -212,13 +221,44 @@ class StepBar:
         self.step += done == total
 
 
+def log_text(handler: logging.Handler, record: logging.LogRecord) -> str:
+    """Return a log line with its level; of a Python warning without its place in the code.
+
+    Args:
+      handler: formats the line.
+      record: the line.
+    """
+    text = handler.format(record)
+    if record.name == "py.warnings":
+        text = _PLACE.sub("", text.partition("\n")[0])
+    return f"{record.levelname.lower()}: {text}"
+
+
 class LogHandler(logging.Handler):
-    """Prints log lines as messages, each with its level: `warning: …`."""
+    """Prints log lines as messages, each with its level: `warning: …`; each note once."""
+
+    def __init__(self, level: int = NOTE):
+        super().__init__(level)
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one log line."""
         try:
+            text = log_text(self, record)
+            if record.levelno == NOTE:
+                if text not in self._shown:
+                    self._shown.add(text)
+                    stderr().write(text)
+                return
             style = "bold red" if record.levelno >= logging.ERROR else "yellow"
-            stderr().write(f"{record.levelname.lower()}: {self.format(record)}", style=style)
+            stderr().write(text, style=style)
         except Exception:  # noqa: BLE001 - as the handlers of `logging` do
             self.handleError(record)
+
+
+def show_log() -> None:
+    """Show the notes and warnings of this process on standard error, if nothing handles them."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.setLevel(NOTE)
+        root.addHandler(LogHandler())

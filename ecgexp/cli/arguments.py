@@ -37,8 +37,11 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
     Returns:
       The exit code of the command.
     """
+    from ecgexp.console import show_log  # here, so that --help is fast
+
     redact_tracebacks()
     use_own_scratch()
+    show_log()
     try:
         return work()
     except (ConfigError, DataError, MachineError) as error:

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ecgexp.console import NOTE
 from ecgexp.data.beats import TESTED, TRAINED, BeatSet
 from ecgexp.data.splits.base import Split
 from ecgexp.settings.declaration import DataError
@@ -20,7 +21,7 @@ def check_split(beats: BeatSet, split: Split) -> None:
     A beat is identified by its record and annotated sample, not by its row, so a copy of a beat (as
     augmentation before the split would make) is found too. Beats of different identity are not
     compared by content. Notes of the split, such as patients with records in both DS1 and
-    DS2, are logged as warnings.
+    DS2, are logged as notes.
 
     **Guarantees**: if it returns, no beat is in two parts; no patient is in two parts unless
     `split.disjoint` is `beat` or the patient is in `split.shared_patients`; and of two databases,
@@ -60,7 +61,7 @@ def check_split(beats: BeatSet, split: Split) -> None:
             )
     _check_databases(beats, split, parts)
     for note in split.notes:
-        _log.warning("%s", note)
+        _log.log(NOTE, "%s", note)
 
 
 def _check_databases(beats: BeatSet, split: Split, parts: Mapping[str, np.ndarray]) -> None:

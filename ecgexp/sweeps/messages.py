@@ -1,4 +1,4 @@
-"""Warnings of the jobs of a sweep: collected from all processes, and shown once each."""
+"""Notes and warnings of the jobs of a sweep: collected from all processes, shown once each."""
 
 import json
 import logging
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ecgexp.console import LogHandler
+from ecgexp.console import NOTE, LogHandler, log_text
 
 _FOLDER = "messages"
 
 
 @contextmanager
 def collected(invocation: Path, number: int) -> Iterator[None]:
-    """Write the warnings of a job to a file within the block, instead of to the console.
+    """Write the notes and warnings of a job to a file within the block, instead of to the console.
 
     The main process of the sweep shows them, each text once (`Messages`). The log of the run has
     all of them.
@@ -39,7 +39,7 @@ def collected(invocation: Path, number: int) -> Iterator[None]:
 
 
 class Messages:
-    """The warnings of all jobs of an invocation.
+    """The notes and warnings of all jobs of an invocation.
 
     Args:
       invocation: its folder.
@@ -75,17 +75,17 @@ def _text(line: bytes) -> str | None:
 
 
 class _Collector(logging.Handler):
-    """Appends warnings to a file; a file that cannot be written loses them, as a console would."""
+    """Appends them to a file; a file that cannot be written loses them, as a console would."""
 
     def __init__(self, path: Path):
-        super().__init__(logging.WARNING)
+        super().__init__(NOTE)
         self._path = path
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:  # the line of the job says why it failed, the log has the traceback
             return
         try:
-            line = json.dumps(f"{record.levelname.lower()}: {self.format(record)}") + "\n"
+            line = json.dumps(log_text(self, record)) + "\n"
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(line)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 
+from ecgexp.console import NOTE
 from ecgexp.privacy import publication
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import ReadableTracker
@@ -135,7 +136,7 @@ class _Collector(logging.Handler):
     """Writes the log records that other handlers must not receive."""
 
     def __init__(self, private: PrivateFolder):
-        super().__init__(logging.WARNING)
+        super().__init__(NOTE)
         self._private = private
 
     def instead(self, record: logging.LogRecord) -> bool:

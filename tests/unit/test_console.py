@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ecgexp import console
 from ecgexp.config.location import config_dir
-from ecgexp.console import Console, LogHandler, Stream
+from ecgexp.console import NOTE, Console, LogHandler, Stream
 from ecgexp.settings.redaction import RedactingFormatter
 
 LONG = "records s026 lack a lead of dataset.leads and are left out " * 4
@@ -60,6 +60,27 @@ def test_warnings_of_a_log_are_messages(kind, capsys):
     logger.handlers[0].setFormatter(RedactingFormatter("%(message)s"))
     logger.warning("%s password=hunter2", LONG)
     assert capsys.readouterr() == ("", f"warning: {LONG} password=***\n")
+
+
+def test_note_of_a_log_is_shown_once_and_is_no_warning(capsys):
+    logger = logging.Logger("test")
+    logger.addHandler(LogHandler())
+    for text in ("record 104 has no MLII", "record 104 has no MLII", "another"):
+        logger.log(NOTE, "%s", text)
+    logger.info("not shown")
+    assert capsys.readouterr().err == "note: record 104 has no MLII\nnote: another\n"
+
+
+def test_python_warning_is_one_line_without_its_place(capsys):
+    logger = logging.Logger("py.warnings")
+    logger.addHandler(LogHandler())
+    logger.warning("%s", "/a/b.py:12: UserWarning: privacy.delta=1: too large\n  check(delta)\n")
+    assert capsys.readouterr().err == "warning: privacy.delta=1: too large\n"
+
+
+def test_notes_of_a_run_reach_the_console():
+    text = (config_dir() / "hydra/job_logging/plain.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["handlers"]["console"]["level"] == NOTE
 
 
 def test_log_line_does_not_break_a_bar(monkeypatch):

@@ -30,7 +30,7 @@ from ecgexp.storage.reading import open_plain, read_json
 FORMAT_VERSION = 6
 """Part of every key. Increase it when preprocessing gives other values for the same settings."""
 
-STORAGE_VERSION = 1
+STORAGE_VERSION = 2
 """Increase it when the layout of an entry changes; entries of other versions are ignored."""
 
 _DAMAGE = (
@@ -68,14 +68,16 @@ class _Index(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class CachedBeats:
-    """Beats, and the warnings to log each time they are used.
+    """Beats, and what is logged each time they are used.
 
     Attributes:
       beats: Beats without labels; the label grouping is applied later.
-      warnings: One line each.
+      notes: One line each: how the records are used, as the settings say.
+      warnings: One line each: what is unusual in the records.
     """
 
     beats: BeatSet
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -101,7 +103,7 @@ def load_or_preprocess(
       preprocess: Creates them.
 
     Returns:
-      The beats, and the warnings to log.
+      The beats, and what to log.
     """
     if cache_dir is None:
         return preprocess()
@@ -145,10 +147,11 @@ def _read(path: Path, key: str) -> CachedBeats:
     annotated = dict(
         zip(templates_mv, np.split(arrays.pop("annotated"), ends, axis=1)[:-1], strict=True)
     )
-    warnings = tuple(meta.pop("warnings"))
+    notes, warnings = (tuple(meta.pop(name)) for name in ("notes", "warnings"))
     meta["lead_names"] = tuple(meta["lead_names"])
     return CachedBeats(
         beats=BeatSet(**arrays, templates_mv=templates_mv, annotated=annotated, **meta),
+        notes=notes,
         warnings=warnings,
     )
 
@@ -181,6 +184,7 @@ def _write(path: Path, key: str, cached: CachedBeats) -> None:
         "dropped": dict(beats.dropped),
         "skipped": dict(beats.skipped),
         "patients_are": beats.patients_are,
+        "notes": list(cached.notes),
         "warnings": list(cached.warnings),
         "template_records": list(beats.templates_mv),
         "num_annotated": [beats.annotated[record].shape[1] for record in beats.templates_mv],

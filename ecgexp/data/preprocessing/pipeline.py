@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from ecgexp.console import NOTE
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.formats.leads import FIRST_LEAD, find_lead
 from ecgexp.data.formats.record import Record
@@ -93,7 +94,7 @@ def preprocess_records(
                 skipped[record_id] = str(error)
         if on_progress is not None:
             on_progress(len(files_of), len(files_of), "")
-        cached = CachedBeats(beats=work.beats(content), warnings=work.warnings())
+        cached = CachedBeats(beats=work.beats(content), notes=work.uses(), warnings=work.warnings())
         digests.check_unchanged()
         return cached
 
@@ -108,8 +109,9 @@ def preprocess_records(
         | ({"on_error": on_error, "skipped": skipped} if on_error == "skip" else {})
     )
     cached = load_or_preprocess(preprocessing.cache_dir, key, preprocess)
-    for line in cached.warnings:
-        _log.warning("%s", placed(line, path, type(preprocessing)))
+    for level, lines in ((NOTE, cached.notes), (logging.WARNING, cached.warnings)):
+        for line in lines:
+            _log.log(level, "%s", placed(line, path, type(preprocessing)))
     return cached.beats
 
 
@@ -225,8 +227,8 @@ class _Preprocessed:
             return str(dict(self.dropped))
         return f"{dict(self.dropped)}; skipped: {next(iter(self.skipped.values()))}"
 
-    def warnings(self) -> tuple[str, ...]:
-        """Return a line for each kind of record that is not used as it is."""
+    def uses(self) -> tuple[str, ...]:
+        """Return a line for each setting by which records are not used as they are."""
         name = self.source.name
         lines = [
             f"{name}: lead {lead} is lead {' or '.join(spellings)} of the records "
@@ -246,6 +248,11 @@ class _Preprocessed:
         if self.substitutes:
             replaced = "; ".join(self.substitutes)
             lines.append(f"{name}: another lead replaces a missing one in {replaced}")
+        return tuple(lines)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a line for each thing that is unusual in the records."""
+        name, lines = self.source.name, []
         if self.outside:
             lines.append(_counted_line(name, OUTSIDE_SIGNAL, self.outside))
         lines += [_counted_line(name, note, counts) for note, counts in self.notes.items()]

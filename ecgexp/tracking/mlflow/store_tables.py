@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ecgexp.console import NOTE
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.paths import DEFAULT_STORE
 from ecgexp.storage.atomic import check_ordinary, is_disk_full
@@ -178,7 +179,8 @@ def _upgrade(file: Path, part: Path) -> None:
             _copy(original, hidden)
             os.replace(hidden, kept)
             upgraded.backup(original)  # one transaction: the old tables or the new ones
-    _log.warning(
+    _log.log(
+        NOTE,
         "%s was upgraded to the tables of the installed MLflow; the previous file is %s",
         file,
         kept,
