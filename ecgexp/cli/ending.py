@@ -22,7 +22,6 @@ OUT_OF_TIME = "OUT_OF_TIME"
 
 _JSON = re.compile(r"\+{0,2}console\.json=(true|yes|on|y|1)", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w/.\-]+", re.ASCII)
-_STEP = re.compile(r"step-(\d+)-")
 
 
 @dataclass
@@ -128,12 +127,14 @@ def ending(words: Sequence[str]) -> Iterator[Ending]:
 
 def kept(known: Ending) -> str:
     """Return what is kept of an interrupted run, and the command that resumes it."""
+    from ecgexp.tracking.local.checkpoint_folder import kept_steps
+
     folder = known.run_dir
     command = None if folder is None else resume_command(folder)
     if folder is None or command is None:
         again = "" if known.limit is None else " with a larger max_minutes"
         return f"nothing was trained that could be kept; use the same command again{again}"
-    steps = max(int(found[1]) for found in map(_STEP.match, _checkpoints(folder)) if found)
+    steps = kept_steps(folder)
     counted = f"{steps} of {known.num_steps} {known.step_name}s are kept"
     if not steps:
         counted = f"a part of {known.step_name} 1 is kept"
@@ -142,15 +143,11 @@ def kept(known: Ending) -> str:
 
 def resume_command(run_dir: Path) -> str | None:
     """Return the command that resumes a run, as typed in a shell; None if nothing was kept."""
-    if not _checkpoints(run_dir):
+    from ecgexp.tracking.local.checkpoint_folder import kept_steps
+
+    if kept_steps(run_dir) is None:
         return None
     return to_type(["ecgexp", f"resume={_value(str(run_dir))}"])
-
-
-def _checkpoints(run_dir: Path) -> list[str]:
-    from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
-
-    return [path.name for path in (run_dir / CHECKPOINTS).glob("step-*")]
 
 
 def _value(text: str) -> str:

@@ -1,7 +1,8 @@
 """`ecgexp resume=RUN`: composes the configuration of an unfinished run again, from its folder."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from ecgexp.settings.registry import is_former_name
 from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import read_text, refusal
 from ecgexp.tracking.local.artifact_files import plain
+from ecgexp.tracking.local.checkpoint_folder import kept_steps
 from ecgexp.tracking.local.run_json import read_run
 from ecgexp.tracking.params import has_effect, loggable, parameters
-from ecgexp.tracking.provenance import git_state, plugin_tags, versions
+from ecgexp.tracking.provenance import git_state, has_ended, plugin_tags, versions
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -57,6 +59,54 @@ def stored_config(
     _check_same(run_dir, values)
     _warn_of_other_code(run_dir, values)
     return config
+
+
+def how_killed(run_dir: Path, step_name: str, num_steps: int) -> str | None:
+    """Returns what was running when a process was killed that could not report it.
+
+    It follows from the folder alone: its status, its checkpoints and when its files were written.
+
+    Args:
+      run_dir: folder of the run, before it is resumed.
+      step_name: `epoch` or `round`.
+      num_steps: epochs or rounds of the run.
+
+    Returns:
+      A line; None if the run reported how it ended.
+    """
+    import psutil
+
+    values = _run_json(run_dir)
+    if values["status"] != "RUNNING":
+        return None
+    tags, steps = values["tags"], kept_steps(run_dir)
+    written = max((path.stat().st_mtime for path in _files(run_dir)), default=0.0)
+    if not has_ended(tags):
+        why = f"on {tags.get('process.host', 'another machine')}, which reported no end"
+    elif psutil.boot_time() > written:
+        why = f"the machine was started again at {_clock(psutil.boot_time())}"
+    else:
+        why = "no signal was seen: the kernel's out-of-memory killer, or kill -9"
+    if steps is None:
+        where, kept = f"before {step_name} 1 of {num_steps}", "nothing is kept"
+    else:
+        where = f"in {step_name} {min(steps + 1, num_steps)} of {num_steps}"
+        kept = f"{steps} {step_name}{'' if steps == 1 else 's'} kept"
+        kept = kept if steps else f"a part of {step_name} 1 is kept"
+    return f"this run was killed {where}, and last wrote at {_clock(written)} ({why}); {kept}"
+
+
+def _files(run_dir: Path) -> Iterator[Path]:
+    """Yields the files that a run writes while it trains; others this process may have written."""
+    for pattern in ("metrics.jsonl", "run.json", "privacy_journal.jsonl", "checkpoints/*"):
+        yield from run_dir.glob(pattern)
+
+
+def _clock(seconds: float) -> str:
+    """Returns the local time, with the date if that is not today's."""
+    at = datetime.fromtimestamp(seconds)  # noqa: DTZ006 - as the clock of the user shows it
+    is_today = at.date() == datetime.now().date()  # noqa: DTZ005
+    return f"{at:%H:%M}" if is_today else f"{at:%Y-%m-%d %H:%M}"
 
 
 def working_folder(run_dir: Path) -> Path:

@@ -5,7 +5,7 @@ import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -81,6 +81,7 @@ def _compose_and_run_all() -> None:
     if (folder := typed_folder(sys.argv[1:])) is not None:
         own_folder(folder)
     guard()
+    _show_failed_jobs_once()
     OmegaConf.register_new_resolver("ecgexp.workers", workers, replace=True)
     error: BaseException | None = None
     closed: Closed | None = None
@@ -136,6 +137,20 @@ def _list_options_without_copies() -> None:
             group_name, results_filter
         )
     )
+
+
+def _show_failed_jobs_once() -> None:
+    """Makes Hydra write nothing about a job that failed, which the summary of the sweep shows."""
+    from hydra.core.utils import JobReturn
+
+    loud: Any = JobReturn.return_value
+
+    def value(result: JobReturn) -> object:
+        if isinstance(result._return_value, JobFailed):
+            raise result._return_value
+        return loud.fget(result)
+
+    JobReturn.return_value = loud.getter(value)
 
 
 def _show(closed: "Closed") -> None:

@@ -1,6 +1,7 @@
 """Starts one run, or resumes it, from the composed configuration."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def _start(config: DictConfig, run_dir: Path) -> None:
 
 def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
     """Resumes a run, or completes it if it has finished; removes the folder of this command."""
-    from ecgexp.cli.resume import stored_config, working_folder
+    from ecgexp.cli.resume import how_killed, stored_config, working_folder
     from ecgexp.cli.run_argument import named_folder
     from ecgexp.config.compose import (
         build_experiment,
@@ -94,6 +95,9 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
         values = for_the_record(stored)
         experiment = build_experiment(stored, base_dir=Path.cwd())
         ending.remember(experiment, run_dir)
+        trainer = experiment.trainer
+        if killed := how_killed(run_dir, trainer.step_name, trainer.num_steps):
+            print(killed, file=sys.stderr)
         run(
             experiment,
             run_dir,

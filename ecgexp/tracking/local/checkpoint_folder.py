@@ -1,10 +1,12 @@
 """The folder of a run's checkpoints, which is removed when the run has finished."""
 
 import logging
+import re
 import shutil
 from pathlib import Path
 
 CHECKPOINTS = "checkpoints"
+_STEP = re.compile(r"step-(\d+)-")
 _log = logging.getLogger(__name__)
 
 
@@ -37,3 +39,13 @@ def remove_checkpoints(folder: Path) -> bool:
         )
         return False
     return True
+
+
+def kept_steps(folder: Path) -> int | None:
+    """Return the epochs or rounds that the newest checkpoint has; None if there is no checkpoint.
+
+    Args:
+      folder: folder of the run.
+    """
+    names = (path.name for path in (folder / CHECKPOINTS).glob("step-*"))
+    return max((int(found[1]) for found in map(_STEP.match, names) if found), default=None)

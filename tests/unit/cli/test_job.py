@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
 
 from ecgexp.cli import job as module
+from ecgexp.cli import running
 from ecgexp.config.sweep_settings import SweepSettings
-from ecgexp.settings.declaration import Pruned
+from ecgexp.settings.declaration import JobFailed, Pruned
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.local.result import Result
@@ -53,3 +55,16 @@ def test_finished_job_is_used_by_every_search(job, tmp_path):
     attempt(job, pruned=False)
     for prunes in (True, False):
         assert job._done(Path(tmp_path), prunes=prunes).status == "FINISHED"
+
+
+def test_failed_job_is_shown_by_the_summary_only(capsys, monkeypatch):
+    monkeypatch.setattr(JobReturn, "return_value", JobReturn.return_value)  # restored at the end
+    running._show_failed_jobs_once()
+    for error, said in ((JobFailed("seed=1: no beats"), ""), (ValueError("a bug"), "Error exec")):
+        failed = JobReturn(status=JobStatus.FAILED, _return_value=error)
+        with pytest.raises(type(error)):
+            _ = failed.return_value
+        written = capsys.readouterr().err
+        assert written.startswith(said)
+        assert bool(written) == bool(said)
+    assert JobReturn(status=JobStatus.COMPLETED, _return_value=0.5).return_value == 0.5

@@ -1,9 +1,13 @@
 """A run is resumed only with the configuration that it began with."""
 
+import os
+import platform
+from datetime import datetime
+
 import pytest
 from plugin_packages import MODEL, forget, install, on_path
 
-from ecgexp.cli.resume import stored_config
+from ecgexp.cli.resume import how_killed, stored_config
 from ecgexp.config.compose import (
     for_the_record,
     load_config,
@@ -96,3 +100,51 @@ def test_resume_with_other_code_of_a_plugin_is_a_warning(tmp_path, caplog):
     forget()
     with pytest.raises(ConfigError, match=r"the plug-in mine, .*; use `pip install mine==1\.0`"):
         stored_config(folder, [])
+
+
+DEAD = {"process.pid": "1", "process.started": "5.0", "process.host": platform.node()}
+
+
+def killed(folder, *steps, tags=DEAD, wrote=None):
+    """What `resume=` says of a run of 8 epochs with checkpoints of these steps."""
+    tracker = JsonlTracker(run_folder(folder))
+    tracker.set_tags(tags)
+    (folder / "checkpoints").mkdir()
+    for step in steps:
+        (folder / "checkpoints" / f"step-{step:06d}-{'0' * 32}.safetensors").touch()
+    if wrote is not None:
+        for path in [folder / "run.json", *(folder / "checkpoints").iterdir()]:
+            os.utime(path, (wrote, wrote))
+    return how_killed(folder, "epoch", 8)
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ((1, 2), ("in epoch 3 of 8", "2 epochs kept")),
+        ((0,), ("in epoch 1 of 8", "a part of epoch 1 is kept")),
+        ((), ("before epoch 1 of 8", "nothing is kept")),
+        ((8,), ("in epoch 8 of 8", "8 epochs kept")),
+    ],
+)
+def test_killed_run_says_where_it_was(tmp_path, steps, says):
+    line = killed(tmp_path, *steps)
+    assert all(text in line for text in (*says, "out-of-memory killer, or kill -9"))
+    assert "\n" not in line
+
+
+def test_killed_run_says_when_it_last_wrote(tmp_path):
+    at = datetime(2024, 5, 6, 14, 5).timestamp()
+    line = killed(tmp_path, 1, wrote=at)
+    assert "last wrote at 2024-05-06 14:05" in line
+    assert "the machine was started again at" in line
+
+
+def test_run_of_another_machine_is_not_said_to_be_killed_here(tmp_path):
+    line = killed(tmp_path, 1, tags=DEAD | {"process.host": "elsewhere"})
+    assert "on elsewhere, which reported no end" in line
+
+
+def test_run_that_reported_its_end_was_not_killed(tmp_path):
+    JsonlTracker(run_folder(tmp_path)).finish("KILLED", "SIGTERM")
+    assert how_killed(tmp_path, "epoch", 8) is None
