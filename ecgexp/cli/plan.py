@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       0, or 2 for an error.
     """
     options = _parse(arguments)
+    if sys.stderr.isatty():  # someone waits; a script gets an error as the only line
+        print("ecgexp-plan: loading the settings", file=sys.stderr, flush=True)
     return run_command("ecgexp-plan", lambda: _print_plan(options))
 
 
@@ -92,7 +94,7 @@ def _print_plan(options: argparse.Namespace) -> int:
     for message in dict.fromkeys(
         str(item.message) for item in caught if item.category is UserWarning
     ):
-        print(f"note: {message}", file=sys.stderr)
+        print(f"warning: {message}", file=sys.stderr)
     console = Console()
     for part in parts:
         console.print_result(part)

@@ -128,8 +128,8 @@ def test_plan_in_a_pipe_is_plain_text_and_has_other_settings(tmp_path):
         "trainer.clients_per_round=5",
         "trainer.clients_per_round=20",
     }
-    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
-    assert len([note for note in notes if "0.01 times 47 units is 0.47" in note]) == 1
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert len([note for note in warnings if "0.01 times 47 units is 0.47" in note]) == 1
 
 
 def test_help_imports_nothing_heavy():
