@@ -50,7 +50,8 @@ class CsvLayout:
     Attributes:
       recorded_hz: Sampling frequency; None: it is estimated from a time column.
       units: Units of leads whose name does not state them, as `MLII (mV)` does; None: such leads
-        cannot be used.
+        are digital values if `adc_gain` is set, else they cannot be used.
+      adc_gain: Digital units per millivolt, for leads without units.
       time_column: Name of the time column; None: a column named `sample`, `seconds`, `time_s`,
         `milliseconds` or `time_ms`, if there is one.
       time_unit: Unit of `time_column`.
@@ -59,6 +60,7 @@ class CsvLayout:
 
     recorded_hz: float | None = None
     units: Units | None = None
+    adc_gain: float | None = None
     time_column: str | None = None
     time_unit: TimeUnit = "seconds"
     annotations: str = "_annotations.csv"
@@ -278,14 +280,18 @@ def _leads(
     for name, original, part, column in zip(numbered(plain), plain, parts, columns, strict=True):
         units = part["units"].translate(_MICRO) if part else layout.units
         try:
-            if units is None:
+            per_mv = None if layout.adc_gain is None else 1 / layout.adc_gain
+            per_mv = per_mv if units is None else UNITS_PER_MV.get(units.lower())
+            if per_mv is None:
                 raise damaged(
-                    path, f"states no units of lead {name}; use dataset.units=mV or uV", database
+                    path,
+                    f"states no units of lead {name}; use dataset.units=mV or uV"
+                    if units is None
+                    else f"gives lead {name} in {quoted(units)}, not in volts",
+                    database,
                 )
-            if units.lower() not in UNITS_PER_MV:
-                raise damaged(path, f"gives lead {name} in {quoted(units)}, not in volts", database)
             lead_mv = np.full(num_samples, np.nan)
-            lead_mv[slice(None) if rows is None else rows] = column * UNITS_PER_MV[units.lower()]
+            lead_mv[slice(None) if rows is None else rows] = column * per_mv
             missing = np.isnan(lead_mv)
             if missing.all():
                 raise damaged(path, f"has no value in lead {name}: all of it is a gap", database)

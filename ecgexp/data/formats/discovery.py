@@ -103,21 +103,21 @@ def select_records(found: FoundRecords, names: Sequence[str]) -> FoundRecords:
 
 def _find(path: Path, setting: str) -> FoundRecords:
     if path.is_dir():
-        return _gathered(path, _in_folder(path), is_complete=True)
+        return gathered(path, _in_folder(path), is_complete=True)
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES and (record := _record_of(path.with_suffix(""))):
-            return _gathered(path.parent, [record], is_complete=False)  # e.g. 100.dat
+            return gathered(path.parent, [record], is_complete=False)  # e.g. 100.dat
         if path.suffix.lower() in SUFFIXES:
-            return _gathered(path.parent, [path], is_complete=False)
-        return _gathered(path.parent, _listed(path, setting), is_complete=True, in_order=True)
+            return gathered(path.parent, [path], is_complete=False)
+        return gathered(path.parent, _listed(path, setting), is_complete=True, in_order=True)
     if record := _record_of(path):
-        return _gathered(path.parent, [record], is_complete=False)
+        return gathered(path.parent, [record], is_complete=False)
     if any(char in str(path) for char in _WILDCARDS):
         parts = path.parts
         first = next(n for n, part in enumerate(parts) if any(c in part for c in _WILDCARDS))
         folder = Path(*parts[:first])
         if folder.is_dir():
-            return _gathered(folder, _matching(folder, parts[first:]), is_complete=False)
+            return gathered(folder, _matching(folder, parts[first:]), is_complete=False)
     raise DataError(
         f"{setting}: there is no such folder, record, {_LIST} file or match of a pattern; use the "
         "folder of the recordings, e.g. dataset.path=recordings"
@@ -222,10 +222,20 @@ def _is_below(name: Path) -> bool:
     return not name.is_absolute() and ".." not in name.parts
 
 
-def _gathered(
+def gathered(
     folder: Path, paths: Iterable[Path], *, is_complete: bool, in_order: bool = False
 ) -> FoundRecords:
-    """Name the records, and refuse those whose names are not safe or not unique."""
+    """Name the records, and refuse those whose names are not safe or not unique.
+
+    Args:
+      folder: The folder that ids are relative to.
+      paths: Files that records are named after, below `folder`.
+      is_complete: See `FoundRecords`.
+      in_order: Keep the order of `paths`; else they are sorted.
+
+    Returns:
+      The records.
+    """
     files: dict[str, Path] = {}
     refused: dict[str, str] = {}
     for path in paths if in_order else sorted(paths):

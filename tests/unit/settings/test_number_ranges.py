@@ -35,6 +35,7 @@ CONFIGURATIONS = {
         "model=cnn1d_small",
     ],
     "folder": ["dataset=folder"],
+    "csv": ["dataset=csv"],
     "incartdb": ["dataset=incartdb", "split=inter_patient_two_lead"],
     "svdb": ["dataset=svdb", "split=within_record", "model=mlp", "features=handcrafted"],
     "image": ["model=cnn2d", "features=image", "augmentation=image"],
@@ -55,7 +56,7 @@ SENSIBLE = {
 }
 OF_FILES = (
     *("path", "name", "records", "patients", "patient_pattern", "patient_comment"),
-    *("signals", "labels"),
+    *("signals", "labels", "units", "time_column"),
 )
 NO_NUMBERS = ("resume", *(f"dataset.{name}" for name in OF_FILES))  # null stands for a name
 

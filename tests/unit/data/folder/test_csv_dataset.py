@@ -1,0 +1,140 @@
+"""Recordings in CSV files are a dataset with the same beats as WFDB records of the same signals."""
+
+import numpy as np
+import pytest
+import wfdb
+
+from ecgexp.data import CsvDataset, FolderDataset
+from ecgexp.settings.declaration import ConfigError, DataError
+
+FS, SECONDS = 250, 12
+BEATS = np.arange(200, FS * SECONDS - 150, 230)
+
+
+def signals(seed):
+    rng = np.random.default_rng(seed)
+    digital = rng.integers(-20, 20, (FS * SECONDS, 2))
+    digital[BEATS] += 200
+    return digital
+
+
+def write(folder, name, seed, *, symbols="NVN", gap=()):
+    """A recording as CSV, and the same as WFDB in `wfdb/`."""
+    (folder / "csv").mkdir(parents=True, exist_ok=True)
+    (folder / "wfdb").mkdir(exist_ok=True)
+    digital = signals(seed)
+    names = [symbols[number % len(symbols)] for number in range(len(BEATS))]
+    lines = ["time_ms,II (mV),V1 (mV)"]
+    lines += [
+        f"{4 * at},{first / 200},{second / 200}"
+        for at, (first, second) in enumerate(digital.tolist())
+        if at not in gap
+    ]
+    (folder / "csv" / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    rows = [f"{sample},{symbol}" for sample, symbol in zip(BEATS, names, strict=True)]
+    table = folder / "csv" / f"{name}_annotations.csv"
+    table.write_text("\n".join(["sample,symbol", *rows]) + "\n")
+    wfdb.wrsamp(
+        name,
+        fs=FS,
+        sig_name=["II", "V1"],
+        units=["mV"] * 2,
+        fmt=["16"] * 2,
+        d_signal=digital,
+        adc_gain=[200.0] * 2,
+        baseline=[0] * 2,
+        write_dir=str(folder / "wfdb"),
+    )
+    wfdb.wrann(name, "atr", BEATS, names, write_dir=str(folder / "wfdb"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path, "p1_a", 1)
+    write(tmp_path, "p2_a", 2, symbols="NNA")
+    return tmp_path
+
+
+def load(folder, **values):
+    return CsvDataset(
+        path=folder / "csv", recorded_hz=250.0, **{"patient_pattern": "^(p[0-9])", **values}
+    ).load()
+
+
+def test_csv_dataset_has_the_beats_of_the_same_wfdb_records(folder):
+    found = load(folder)
+    expected = FolderDataset(path=folder / "wfdb", patient_pattern="^(p[0-9])").load()
+    np.testing.assert_allclose(found.signals_mv, expected.signals_mv, atol=1e-6)
+    for name in ("symbols", "record_ids", "patient_ids", "r_samples", "rr"):
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+    assert found.dropped == expected.dropped
+    assert (len(found), found.patients_are) == (24, "stated")
+
+
+def test_csv_dataset_drops_beats_at_gaps_and_counts_them(folder):
+    write(folder, "p1_a", 1, gap=range(BEATS[3] + 5, BEATS[3] + 8))
+    found = load(folder, baseline="none")
+    assert found.dropped["signal missing in the window"] == 1
+    assert len(found) == 23
+
+
+def test_csv_dataset_reads_digital_values_by_their_gain(folder):
+    path = folder / "csv" / "p1_a.csv"
+    lines = ["II,V1", *[f"{first},{second}" for first, second in signals(1).tolist()]]
+    path.write_text("\n".join(lines) + "\n")
+    found = CsvDataset(path=path, recorded_hz=250.0, adc_gain=200.0).load()
+    expected = FolderDataset(path=folder / "wfdb" / "p1_a.hea").load()
+    np.testing.assert_allclose(found.signals_mv, expected.signals_mv, atol=1e-6)
+    assert found.patients_are == "assumed"
+
+
+def test_patients_beside_csv_recordings_are_no_recording(folder):
+    table = folder / "csv" / "patients.csv"
+    table.write_text("record,patient\np1_a,x\np2_a,x\n")
+    found = load(folder, patients=table, patient_pattern=None)
+    assert set(found.patient_ids.tolist()) == {"x"}
+
+
+def test_csv_recording_that_cannot_be_read_is_refused_or_skipped(folder):
+    (folder / "csv" / "p3.csv").write_text("II (mV)\nHarry\n")
+    (folder / "csv" / "p3_annotations.csv").write_text("sample,symbol\n1,N\n")
+    (folder / "csv" / "p4.csv").write_text("II (mV)\n1\n")
+    with pytest.raises(DataError, match=r"^dataset=csv: ") as caught:
+        load(folder)
+    assert "Harry" not in str(caught.value)
+    found = load(folder, on_error="skip")
+    assert len(found) == 24
+    assert set(found.skipped) == {"p3", "p4"}
+    assert "record p4 has no annotations p4_annotations.csv; use dataset.annotations=" in str(
+        found.skipped["p4"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"patient_comment": "x"}, r"dataset\.patient_comment.*use dataset\.patients=FILE\.csv"),
+        (
+            {"symbols_from": "aux_note"},
+            r"dataset\.symbols_from=aux_note.*use dataset\.symbols_from",
+        ),
+        ({"annotations": ".csv"}, r"annotations"),
+        ({"annotations": "../x.csv"}, r"annotations"),
+        ({"units": "mmHg"}, r"units"),
+        ({"recorded_hz": 0}, r"recorded_hz"),
+    ],
+)
+def test_csv_settings_that_make_no_sense_are_refused(values, words):
+    with pytest.raises(ValueError, match=words):
+        CsvDataset(path="x", **values)
+
+
+def test_csv_path_without_recordings_is_refused(folder):
+    (folder / "empty").mkdir()
+    for path in (folder / "empty", folder / "nowhere", folder / "csv" / "*.txt"):
+        with pytest.raises(DataError, match=r"dataset\.path=.*no recording was found"):
+            CsvDataset(path=path).load()
+    with pytest.raises(ConfigError, match=r"dataset=csv: dataset\.path=null"):
+        CsvDataset().load()
+    found = CsvDataset(path=folder / "csv" / "p1*.csv").load()
+    assert set(found.record_ids.tolist()) == {"p1_a"}
