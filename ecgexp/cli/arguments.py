@@ -76,7 +76,8 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             description=description,
             epilog=f"examples:\n{shown}\n\ncompletion in bash and zsh:\n"
-            f'  eval "$(register-python-argcomplete {prog})"',
+            f'  eval "$(register-python-argcomplete {prog})"\n\ncompletion in fish:\n'
+            f"  register-python-argcomplete --shell fish {prog} | source",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
