@@ -98,14 +98,20 @@ def command(
     Args:
       overrides: as typed.
       multirun: whether it is a sweep.
-      config_dir: the user's own folder of YAML files.
+      config_dir: the user's own folder of YAML files; below the working folder, it is named
+        relative to that, as it was probably typed.
     """
-    own = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    own = [] if config_dir is None else ["--config-dir", _from_here(config_dir)]
     words = []
     for text in overrides:
         key, equals, value = text.partition("=")
         words.append(f"{key}{equals}{redacted({key: value})[key]}" if equals else text)
     return shlex.join(["ecgexp", *own, *(["-m"] if multirun else []), *words])
+
+
+def _from_here(folder: Path) -> str:
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _bare(override: str) -> str:

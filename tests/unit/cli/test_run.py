@@ -53,7 +53,14 @@ def test_help_lists_groups_and_options_within_two_seconds(tmp_path, timed):
 
 
 @pytest.mark.parametrize(
-    "override", ["trainer.epcohs=3", "trainer.epochs=-2", "model=cnn2d", "model._target_=os.system"]
+    "override",
+    [
+        "trainer.epcohs=3",
+        "trainer.epochs=-2",
+        "model=cnn2d",
+        "model._target_=os.system",
+        "--config-dir=nowhere",
+    ],
 )
 def test_invalid_configuration_is_one_line_within_seconds(tmp_path, timed, override):
     done, seconds = timed(override, cwd=tmp_path)

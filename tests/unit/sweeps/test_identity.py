@@ -1,6 +1,7 @@
 """Digests and names of jobs and sweeps."""
 
 import pytest
+from plugin_packages import MODEL, forget, install, on_path
 
 from ecgexp.sweeps.identity import (
     code_digest,
@@ -125,6 +126,27 @@ def test_command_is_quoted_and_redacts_secrets():
         "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' "
         "'tracking.uri=http://***@host'"
     )
+
+
+def test_command_names_the_own_folder_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = {
+        tmp_path / "my conf": "'my conf'",
+        tmp_path.parent / "other": tmp_path.parent / "other",
+    }
+    for folder, shown in named.items():
+        typed = command(["experiment=mine"], multirun=True, config_dir=folder)
+        assert typed == f"ecgexp --config-dir {shown} -m experiment=mine"
+
+
+def test_job_with_other_code_of_its_plugin_is_another_one(tmp_path):
+    values = {"model": {"_target_": "mine.Net"}}
+    with on_path(tmp_path):
+        install(tmp_path, "mine", {"__init__.py": MODEL})
+        forget()
+        before = job_digest(values, "code")
+        (tmp_path / "mine/more.py").touch()
+        assert job_digest(values, "code") != before
 
 
 @pytest.mark.parametrize(
