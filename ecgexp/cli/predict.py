@@ -74,7 +74,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     from ecgexp.data.formats import wfdb_reader
     from ecgexp.data.formats.annotation_writer import check_extension
     from ecgexp.data.formats.beat_file import SUFFIXES
-    from ecgexp.data.formats.single_record import annotation_file, locate
+    from ecgexp.data.formats.single_record import annotation_file, locate_all
     from ecgexp.data.identity import check_stems_once
     from ecgexp.inference import output_files
 
@@ -82,7 +82,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     if all(Path(name).suffix.lower() in SUFFIXES for name in options.records):
         _classify_files(options)
         return []
-    stems = [locate(name) for name in options.records]
+    stems = locate_all(options.records, skip=options.on_error == "skip")
     annotators = {stem: annotation_file(stem, options.annotator) for stem in stems}
     missing = [file for file in annotators.values() if not file.is_file()]
     if missing and options.beats == "reference":
@@ -147,46 +147,30 @@ def _classify_files(options: argparse.Namespace) -> None:
 def _annotate_all(
     model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace
 ) -> "list[Annotated]":
-    from ecgexp.data.formats.single_record import (
-        annotation_file,
-        database_of,
-        published_name,
-        read_single,
-    )
     from ecgexp.inference import output_files, report
-    from ecgexp.inference.record import annotate
 
     console = Console()
     _warn_of_synthetic(model, console)
-    done, remarks = [], []
+    done: list[Annotated] = []
+    remarks: list[str] = []
+    failed: dict[str, str] = {}
     with console.progress_bar("records") as progress_bar:
         for number, stem in enumerate(stems):
             progress_bar(number, len(stems), stem.name)
-            has_reference = annotation_file(stem, options.annotator).is_file()
-            source: Source = options.beats or ("reference" if has_reference else "detector")
-            database = database_of(stem)
-            preprocessing = model.classifier.preprocessing.for_records_of(
-                str(database)
-            ).with_aliases(options.lead)
-            record, _ = read_single(
-                stem,
-                annotator=options.annotator if has_reference else None,
-                leads=preprocessing.records.recorded_leads,
-                database=database,
-            )
-            annotated = annotate(
-                model.classifier, record, source=source, preprocessing=preprocessing
-            )
-            done.append(annotated)
-            _check_no_copy(done)
-            output_files.write(annotated, options.output, options.extension)
-            remarks += report.notes(
-                model,
-                annotated,
-                database=str(database),
-                patient_id=record.patient_id,
-                known_as=published_name(stem),
-            )
+            try:
+                annotated, notes = _annotated(model, stem, options)
+                _check_no_copy([*done, annotated])
+                output_files.write(annotated, options.output, options.extension)
+            except DataError as error:
+                if options.on_error == "stop":
+                    raise
+                failed[stem.name] = str(error)
+            else:
+                done.append(annotated)
+                remarks += notes
+    remarks += [f"{name}: not annotated: {why}" for name, why in failed.items()]
+    if not done:
+        raise DataError(f"RECORD: no record was annotated; {next(iter(failed.values()))}")
     for table in report.render(model, done):
         console.print_result(table)
     for remark in [*report.model_notes(model), *report.agreement_notes(model, done), *remarks]:
@@ -194,6 +178,42 @@ def _annotate_all(
     names = ", ".join(output_files.names_of("<record>", options.extension))
     console.print_result(f"{options.output}/: {names}")
     return done
+
+
+def _annotated(
+    model: "TrainedModel", stem: Path, options: argparse.Namespace
+) -> "tuple[Annotated, list[str]]":
+    """Annotate a record; return it and the notes on it."""
+    from ecgexp.data.formats.single_record import (
+        annotation_file,
+        database_of,
+        published_name,
+        read_single,
+    )
+    from ecgexp.inference import report
+    from ecgexp.inference.record import annotate
+
+    has_reference = annotation_file(stem, options.annotator).is_file()
+    source: Source = options.beats or ("reference" if has_reference else "detector")
+    database = database_of(stem)
+    preprocessing = model.classifier.preprocessing.for_records_of(str(database)).with_aliases(
+        options.lead
+    )
+    record, _ = read_single(
+        stem,
+        annotator=options.annotator if has_reference else None,
+        leads=preprocessing.records.recorded_leads,
+        database=database,
+    )
+    annotated = annotate(model.classifier, record, source=source, preprocessing=preprocessing)
+    notes = report.notes(
+        model,
+        annotated,
+        database=str(database),
+        patient_id=record.patient_id,
+        known_as=published_name(stem),
+    )
+    return annotated, list(notes)
 
 
 def _check_no_copy(done: "Sequence[Annotated]") -> None:
@@ -239,7 +259,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "records",
         nargs="+",
         metavar="RECORD",
-        help="path of a WFDB record, with or without .hea, or of a file of beats",
+        help="path of a WFDB record, with or without .hea, of a folder or RECORDS file of records, "
+        "a glob pattern, or a file of beats",
+    )
+    add(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="a record that cannot be annotated: stop, or skip it and say why (%(default)s)",
     )
     add(
         "--beats",

@@ -413,6 +413,22 @@ def test_an_empty_record_is_refused(made, capsys, tmp_path):
     assert "states a length of 0 samples" in line
 
 
+def test_a_folder_is_annotated_without_a_record_that_cannot_be_read(
+    made, records, capsys, tmp_path
+):
+    folder = tmp_path / "records"
+    shutil.copytree(records, folder)
+    (folder / "RECORDS").unlink(missing_ok=True)
+    names = sorted(path.stem for path in folder.glob("*.hea"))
+    (folder / f"{names[0]}.dat").write_bytes(b"")
+    output = tmp_path / "out"
+    assert names[0] in refused(capsys, made, folder, "--output", output, code=2)
+    text = run_predict(capsys, made, folder, "--output", output, "--on-error", "skip").out
+    assert f"{names[0]}: not annotated: " in text
+    assert f"{names[-1]}: not annotated: " in text  # it has no lead MLII
+    assert sorted(path.stem for path in output.glob("*.csv")) == names[1:-1]
+
+
 def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, tmp_path):
     folder = spoiled(status=lambda _: "FAILED")
     shutil.rmtree(folder / "model")

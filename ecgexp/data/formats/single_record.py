@@ -1,11 +1,13 @@
 """Read a single WFDB record by its path: signals and, if it has some, annotations."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ecgexp.data.datasets.catalog import DATABASES, Database
+from ecgexp.data.formats.discovery import find_records
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name, damaged, printable
 from ecgexp.data.formats.wfdb_header import RecordLine, read_record_line
@@ -39,6 +41,43 @@ def locate(name: str) -> Path:
             f"{printable(stem.parent)}; use the path of a WFDB record, e.g. data/mitdb/1.0.0/100"
         )
     return stem
+
+
+def locate_all(names: Sequence[str], *, skip: bool) -> list[Path]:
+    """Return the paths, without `.hea`, of all records that names stand for.
+
+    Args:
+      names: Records as for `locate`, folders, `RECORDS` files, and glob patterns.
+      skip: Leave out what is not a WFDB record or has a refused name, instead of raising.
+
+    Returns:
+      The paths without suffix.
+
+    Raises:
+      DataError: There is no record, or one cannot be used.
+    """
+    stems: list[Path] = []
+    for name in names:
+        is_file = os.path.isfile(name) and not name.endswith(".hea")
+        if not (os.path.isdir(name) or is_file or set(name) & set("*?[")):
+            stems.append(locate(name))
+            continue
+        shown = f"RECORD {printable(name)}"
+        found = find_records(Path(name), setting=shown)
+        others = [path for path in found.files.values() if path.suffix != ".hea"]
+        if found.refused and not skip:
+            raise DataError(f"{shown}: {next(iter(found.refused.values()))}")
+        if others and not skip:
+            raise DataError(
+                f"{shown}: {others[0].name} is not a WFDB record; use --on-error skip to annotate "
+                "the WFDB records only"
+            )
+        stems += [path.with_suffix("") for path in found.files.values() if path not in others]
+    if not stems:
+        raise DataError(
+            f"RECORD {printable(names[0])}: there is no WFDB record; use a folder of .hea files"
+        )
+    return stems
 
 
 def _is_there(path: Path) -> bool:

@@ -7,6 +7,7 @@ from ecgexp.data.formats.single_record import (
     annotation_file,
     database_of,
     locate,
+    locate_all,
     published_name,
     read_single,
 )
@@ -136,3 +137,22 @@ def test_copy_of_a_published_record_is_known_under_its_name(tiny, monkeypatch):
     database = database_of(tiny / "a")
     assert (published_name(tiny / "a"), database.name) == ("201", "mitdb")
     assert database.patient_of("a") == "201+202"
+
+
+def test_folders_lists_and_patterns_stand_for_their_records(tmp_path):
+    for name in ("a", "b"):
+        write_record(tmp_path, name)
+    (tmp_path / "LIST").write_text("b\na\n")
+    for name, stems in (("", "ab"), ("LIST", "ba"), ("[b]*", "b"), ("a", "a"), ("b.hea", "b")):
+        found = locate_all([f"{tmp_path}/{name}"], skip=False)
+        assert found == [tmp_path / stem for stem in stems]
+
+
+def test_what_is_no_wfdb_record_is_refused_or_left_out(tmp_path):
+    (tmp_path / "x.edf").write_bytes(b"")
+    with pytest.raises(DataError, match="there is no WFDB record; use a folder"):
+        locate_all([str(tmp_path)], skip=True)
+    write_record(tmp_path, "a")
+    with pytest.raises(DataError, match="x.edf is not a WFDB record; use --on-error skip"):
+        locate_all([str(tmp_path)], skip=False)
+    assert locate_all([str(tmp_path)], skip=True) == [tmp_path / "a"]
