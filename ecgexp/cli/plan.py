@@ -83,10 +83,10 @@ def _print_plan(options: argparse.Namespace) -> int:
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        # First, because it explains an override that cannot be parsed.
+        config = load_config(options.overrides, own=options.config_dir)
         check_typed_once(options.overrides)
-        experiment = build_experiment(
-            load_config(options.overrides, own=options.config_dir), base_dir=Path.cwd()
-        )
+        experiment = build_experiment(config, base_dir=Path.cwd())
         if options.units is None:
             parts = _of_the_data(experiment)
         else:

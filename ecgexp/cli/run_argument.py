@@ -1,12 +1,13 @@
 """Finds the run that an argument of a command names: by folder, by MLflow id, or as `latest`."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgexp.settings.declaration import DataError
+from ecgexp.settings.declaration import ConfigError, DataError
 
 if TYPE_CHECKING:
     from ecgexp.analysis.find_runs import StoredRun
@@ -70,6 +71,29 @@ def named_folder(
                 )
         read_run(folder)
     return folder
+
+
+def resumed_folder(name: str) -> Path:
+    """Finds the folder of the run that `resume=` names.
+
+    Args:
+      name: see `named_run`; `latest` is the last run that was interrupted or failed.
+
+    Returns:
+      The folder.
+
+    Raises:
+      ConfigError: no run has that name, or several have: it is a value of the command.
+      DataError: its `run.json` is damaged.
+    """
+    from ecgexp.tracking.local.run_json import NAME
+
+    try:
+        return named_folder(name, "resume=", latest="resumable").absolute()
+    except DataError as error:
+        if os.path.lexists(Path(name) / NAME):
+            raise
+        raise ConfigError(str(error)) from error
 
 
 def named_runs(name: str, argument: str, *, store: str | None = None) -> str:

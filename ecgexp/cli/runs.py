@@ -18,7 +18,8 @@ from ecgexp.analysis.run_values import as_json
 from ecgexp.cli.arguments import Parser, run_command, whole
 from ecgexp.cli.streams import command
 from ecgexp.formatting import NO_VALUE, age_text, epsilon_text, score_text
-from ecgexp.settings.paths import DEFAULT_RUNS_DIR
+from ecgexp.settings.declaration import DataError
+from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
 from ecgexp.settings.redaction import redact
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _list(options: argparse.Namespace) -> int:
     from ecgexp.analysis.run_list import list_runs
 
+    _check_named(options)
     listed = list_runs(runs_dir=options.runs_dir, uri=options.store)
     for problem in listed.problems:
         print(redact(f"ecgexp-runs: {problem}"), file=sys.stderr)
@@ -72,6 +74,26 @@ def _list(options: argparse.Namespace) -> int:
     if not chosen and not (listed.problems and not listed.runs):
         print(f"ecgexp-runs: {_why_none(listed.runs, options)}", file=sys.stderr)
     return 0
+
+
+def _check_named(options: argparse.Namespace) -> None:
+    """Checks that a folder or a store file that was named is there.
+
+    Raises:
+      DataError: it is not.
+    """
+    if options.runs_dir is not None and not options.runs_dir.is_dir():
+        raise DataError(
+            f"--runs-dir {options.runs_dir}: there is no such folder; use the folder that has the "
+            "folders of runs, e.g. --runs-dir outputs"
+        )
+    if options.store is not None and options.store.startswith(SQLITE):
+        file = Path(options.store.removeprefix(SQLITE))
+        if not file.is_file():
+            raise DataError(
+                f"--store {options.store}: {file} does not exist; use --store "
+                "sqlite:///FOLDER/mlflow.db"
+            )
 
 
 def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str]) -> "Table":

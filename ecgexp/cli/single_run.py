@@ -67,7 +67,7 @@ def _start(config: DictConfig, run_dir: Path) -> None:
 def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
     """Resumes a run, or completes it if it has finished; removes the folder of this command."""
     from ecgexp.cli.resume import how_killed, stored_config, working_folder
-    from ecgexp.cli.run_argument import named_folder
+    from ecgexp.cli.run_argument import resumed_folder
     from ecgexp.config.compose import (
         build_experiment,
         command_settings,
@@ -82,7 +82,7 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
 
     discard_unheld(new_dir)
     name = _as_typed("resume", overrides) or str(config.resume)
-    run_dir = named_folder(name, "resume=", latest="resumable").absolute()
+    run_dir = resumed_folder(name)
     with hold(run_dir, new=False, setting="resume"):
         move_log(run_dir)
         ending.current.run_dir = run_dir

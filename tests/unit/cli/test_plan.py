@@ -89,6 +89,7 @@ def test_plan_of_few_patients_has_hypothetical_populations(asked):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["nope"], "nope"),
         (["--units=0"], "argument --units: '0' is not a whole number from 1"),
         (["--units=many"], "argument --units: 'many' is not a whole number"),
         (["--units=22"], "--units: the run has no privacy guarantee"),

@@ -186,3 +186,14 @@ def test_listing_imports_no_heavy_library():
 def test_dataset_of_a_run_is_named_as_its_option(params, name):
     fields = dict.fromkeys(ListedRun.__dataclass_fields__)
     assert ListedRun(**{**fields, "params": params}).dataset == name
+
+
+@pytest.mark.parametrize(
+    "words", [["--store", "sqlite:////nope/mlflow.db"], ["--runs-dir", "/nope"]]
+)
+def test_a_place_that_was_named_and_is_missing_is_refused(words, capsys):
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"ecgexp-runs: {' '.join(words)}: ")
+    assert len(shown.err.splitlines()) == 1

@@ -10,8 +10,8 @@ import pytest
 from ecgexp.analysis import run_names
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.analysis.run_names import run_named, short_id
-from ecgexp.cli.run_argument import named_folder, named_run, named_runs
-from ecgexp.settings.declaration import DataError
+from ecgexp.cli.run_argument import named_folder, named_run, named_runs, resumed_folder
+from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking.provenance import process_tags
 
 A, B, C, D, E = ("a1" + "0" * 30, "a1b" + "0" * 29, "c" * 32, "d" * 32, "12345678" + "e" * 24)
@@ -141,3 +141,17 @@ def test_run_of_another_machine_has_no_folder_here(monkeypatch):
 def test_a_short_id_is_longer_where_another_begins_alike():
     assert short_id("a" * 32, ["a" * 32, "b" * 32]) == "a" * 8
     assert short_id("a" * 32, ["a" * 32, "a" * 9 + "b" * 23]) == "a" * 10
+
+
+@pytest.mark.parametrize("name", ["nope", "outputs/nope", "empty", "latest"])
+def test_resume_of_no_run_is_an_error_of_the_command(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=f"^resume={name}: "):
+        resumed_folder(name)
+
+
+def test_resume_of_a_damaged_run_is_an_error_of_the_data(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(DataError, match="run.json is damaged"):
+        resumed_folder(str(tmp_path))
