@@ -42,7 +42,8 @@ from ecgexp.training.device import Device
 from ecgexp.training.loss import Loss
 from ecgexp.training.model_selection import Selection
 
-# Their types are protocols, which Pydantic does not check.
+# Their types are protocols, which Pydantic does not check. Neither a model nor a result depends on
+# where a run is tracked, so any tracker is accepted.
 _PARTS = (
     "dataset",
     "split",
@@ -53,7 +54,6 @@ _PARTS = (
     "trainer",
     "privacy",
     "partition",
-    "tracking",
 )
 
 

@@ -54,9 +54,11 @@ def check_can_be_loaded(experiment: "Experiment") -> None:
     """Check that the run, its model and its preprocessing can be loaded again.
 
     Raises:
-      ConfigError: a part is of a class without a public name.
+      ConfigError: a part other than `tracking` is of a class without a public name.
     """
     for field in fields(experiment):
+        if field.name == "tracking":
+            continue
         value = getattr(experiment, field.name)
         try:
             to_node(value)
@@ -78,6 +80,8 @@ def plugin_notes(experiment: "Experiment") -> Mapping[str, Sequence[str]]:
         return {}
     parts: dict[str, list[str]] = {}
     for field in fields(experiment):
+        if field.name == "tracking":
+            continue
         for plugin in used_by(to_node(getattr(experiment, field.name))).values():
             parts.setdefault(plugin.label, []).append(field.name)
     return {
