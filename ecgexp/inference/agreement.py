@@ -38,12 +38,15 @@ class Agreement:
         }
 
 
-def agree(model: TrainedModel, records: Iterable[Annotated]) -> Agreement:
+def agree(
+    model: TrainedModel, records: Iterable[Annotated], *, with_marked: bool = True
+) -> Agreement:
     """Count the beats of all records.
 
     Args:
       model: Gives the classes of reference symbols.
       records: Annotated records; beats without a reference are not counted.
+      with_marked: Whether beats count where no usable ECG is shown.
 
     Returns:
       The counts.
@@ -53,6 +56,8 @@ def agree(model: TrainedModel, records: Iterable[Annotated]) -> Agreement:
     for record in records:
         labels = model.labels(record.references)
         evaluated = record.is_classified & (record.references != "")
+        if not with_marked:
+            evaluated &= ~record.is_marked
         rows = evaluated & (labels >= 0)
         confusion += count_confusion(labels[rows], record.predicted[rows], num_classes=len(names))[
             0

@@ -1,6 +1,6 @@
 """Classification of the beats of one record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +11,7 @@ from ecgexp.data.formats.leads import find_leads
 from ecgexp.data.formats.record import Record
 from ecgexp.data.identity import window_hashes
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
+from ecgexp.data.quality.segments import beat_marks
 from ecgexp.evaluation.beat_matching import Detection, match_beats
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.preprocessing import ModelPreprocessing
@@ -43,6 +44,9 @@ class Annotated:
       substitute: Which leads replace missing ones, if training allowed it, e.g. `"V5 replaces V1"`;
         else empty.
       aliases: Lead of the model -> its name in the record, where they differ.
+      quality: (num_beats,) str, why a lead of the model shows no usable ECG around the beat, e.g.
+        `"MLII flat"`; empty for usable ones. Marked beats are classified and scored like all
+        others, but their annotation symbol is `?`.
     """
 
     record_id: str
@@ -58,6 +62,7 @@ class Annotated:
     detection: Detection | None = None
     substitute: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
+    quality: np.ndarray | None = None
 
     @property
     def is_classified(self) -> np.ndarray:
@@ -87,15 +92,26 @@ class Annotated:
         return [*self._by_class(self.class_names, "unclassified")]
 
     @property
+    def is_marked(self) -> np.ndarray:
+        """(num_beats,) bool: True for beats where a lead shows no usable ECG."""
+        if self.quality is None:
+            return np.zeros(len(self.samples), bool)
+        return self.quality != ""
+
+    @property
     def symbols(self) -> list[str]:
-        """Annotation symbol of the class of each beat."""
-        return [*self._by_class([symbol_of(name) for name in self.class_names], UNCLASSIFIED)]
+        """Annotation symbol of the class of each beat; `?` where no usable ECG is shown."""
+        found = self._by_class([symbol_of(name) for name in self.class_names], UNCLASSIFIED)
+        return [
+            UNCLASSIFIED if is_marked else symbol
+            for symbol, is_marked in zip(found, self.is_marked.tolist(), strict=True)
+        ]
 
     def table(self) -> "pd.DataFrame":
         """Return a table with one row per beat.
 
         Returns:
-          Columns: sample, seconds, class, symbol, probability/<class>, reference.
+          Columns: sample, seconds, class, symbol, probability/<class>, reference, quality.
         """
         import pandas as pd
 
@@ -109,7 +125,8 @@ class Annotated:
             f"probability/{name}": self.probabilities[:, i]
             for i, name in enumerate(self.class_names)
         }
-        return pd.DataFrame(columns | {"reference": self.references})
+        quality = np.full(len(self.samples), "") if self.quality is None else self.quality
+        return pd.DataFrame(columns | {"reference": self.references, "quality": quality})
 
     def _by_class(self, names: "list[str] | tuple[str, ...]", otherwise: str) -> list[str]:
         return [names[index] if index >= 0 else otherwise for index in self.predicted]
@@ -193,7 +210,19 @@ def annotate(
             if found is not None and found != lead
         },
         windows=windows,
+        quality=_quality(record, columns),
     )
+
+
+def _quality(record: Record, columns: Sequence[int]) -> np.ndarray:
+    """Return (num_beats,) str, the first lead without a usable ECG around each beat, and why."""
+    rows = record.beat_samples * record.samples_per_frame
+    found = np.full(len(rows), "", object)
+    for column in reversed(columns):
+        marks = beat_marks(record.signals_mv[:, column], record.signal_hz, rows)
+        is_marked = marks != ""
+        found[is_marked] = [f"{record.lead_names[column]} {mark}" for mark in marks[is_marked]]
+    return found.astype(np.str_)
 
 
 def _carried_over(symbols: np.ndarray, detection: Detection | None, num_beats: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from ecgexp.data.formats.annotation_writer import UNCLASSIFIED
 from ecgexp.evaluation.beat_matching import TOLERANCE_MS
 from ecgexp.evaluation.missing import over
 from ecgexp.evaluation.names import metric_names
+from ecgexp.formatting import score_text
 from ecgexp.inference.agreement import Agreement, agree
 from ecgexp.inference.model import TrainedModel
 from ecgexp.inference.record import Annotated
@@ -65,6 +66,15 @@ def agreement_notes(model: TrainedModel, records: Sequence[Annotated]) -> Iterat
     if (predicted > 0).sum() == 1 and agreement.num_beats > 1:
         only = names[int(predicted.argmax())]
         yield f"the model predicts {only} for each of {agreement.num_beats} beats"
+    usable = agree(model, records, with_marked=False)
+    if usable.num_beats < agreement.num_beats:
+        accuracies = [
+            score_text(one.scores().get("accuracy", math.nan)) for one in (agreement, usable)
+        ]
+        yield (
+            f"accuracy {accuracies[0]} on all {agreement.num_beats} beats, {accuracies[1]} on the "
+            f"{usable.num_beats} of them in segments that show a usable ECG"
+        )
 
 
 def render(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[Any]:
@@ -119,6 +129,12 @@ def notes(
         )
     for reason, number in Counter(record.reasons[record.reasons != ""].tolist()).items():
         yield f"{record.record_id}: unclassified beats, {reason}: {number}"
+    marks = [] if record.quality is None else record.quality[record.is_marked].tolist()
+    for mark, number in Counter(marks).items():
+        yield (
+            f"{record.record_id}: no usable ECG, {mark}: {number} of {len(record.samples)} beats, "
+            f"annotated as {UNCLASSIFIED}"
+        )
     if record.num_outside:
         yield f"{record.record_id}: annotations outside the record, left out: {record.num_outside}"
     if database == model.learned_from:

@@ -120,7 +120,7 @@ def _classify_signals(classifier: Classifier, rows: "pd.DataFrame") -> "pd.DataF
             r_peaks=None if r_peaks is None or np.isscalar(r_peaks) else np.asarray(r_peaks),
             name=str(number),
         )
-        table = annotated.table().drop(columns="reference")
+        table = annotated.table().drop(columns=["reference", "quality"])
         table.insert(0, "record", number)
         tables.append(table)
     table = pd.concat(tables, ignore_index=True)

@@ -7,6 +7,7 @@ from stubs import make_model, make_record
 from ecgexp.cli.predict import _check_no_copy
 from ecgexp.data.preprocessing.windows import rr_features
 from ecgexp.inference import record as module
+from ecgexp.inference.agreement import agree
 from ecgexp.settings.declaration import DataError
 
 
@@ -30,6 +31,13 @@ def detector(monkeypatch):
     return set_to
 
 
+@pytest.fixture
+def usable(monkeypatch):
+    """Take the flat signals of these records for usable ones."""
+    monkeypatch.setattr(module, "beat_marks", lambda *given: np.full(len(given[2]), ""))
+
+
+@pytest.mark.usefixtures("usable")
 def test_annotated_beat_has_class_symbol_and_sample():
     found = annotate(make_model(), make_record(), source="reference")
     assert found.samples.tolist() == [5, 400, 800, 1200]
@@ -50,6 +58,7 @@ def test_table_has_one_row_per_beat():
         "probability/N",
         "probability/V",
         "reference",
+        "quality",
     ]
     assert table["seconds"].tolist() == pytest.approx([5 / 360, 400 / 360, 800 / 360, 1200 / 360])
     assert table["probability/V"].tolist()[1:] == pytest.approx([0.1, 0.9, 0.1])
@@ -183,6 +192,7 @@ def test_record_without_beats_is_refused_with_a_remedy(detector):
         annotate(make_model(), empty, source="detector")
 
 
+@pytest.mark.usefixtures("usable")
 def test_single_beat_is_classified_by_a_model_without_rr():
     found = annotate(make_model(), make_record((400,), "V"), source="reference")
     assert (found.symbols, found.reasons.tolist()) == (["V"], [""])
@@ -212,3 +222,15 @@ def test_copy_of_a_record_is_refused():
 def test_record_whose_beats_all_lack_a_window_is_unclassified():
     found = annotate(make_model(), make_record((5, 1435), "NN"), source="reference")
     assert (found.num_unclassified, found.windows) == (2, ())
+
+
+def test_beat_without_usable_ecg_is_annotated_as_unknown():
+    model, record = make_model(), make_record()
+    flat = replace(record, signals_mv=np.zeros_like(record.signals_mv))
+    found = annotate(model, flat, source="reference")
+    assert found.symbols == ["?"] * 4
+    assert set(found.quality) == {f"{record.lead_names[0]} flat"}
+    assert found.classes[1:] != ["unclassified"] * 3  # it is classified and scored nevertheless
+    assert "flat" in found.table()["quality"][1]
+    assert agree(model, [found]).num_beats == 3
+    assert agree(model, [found], with_marked=False).num_beats == 0

@@ -1,0 +1,1 @@
+"""Signal quality by segment: whether a lead shows an ECG at all."""
