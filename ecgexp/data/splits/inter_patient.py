@@ -1,5 +1,6 @@
 """Splits by patient: the patients of the test part are new to the model."""
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +18,9 @@ from ecgexp.settings.declaration import (
     Whole,
     settings,
 )
+
+NumPatients = Annotated[Whole, Field(ge=1)]
+"""Number of training patients."""
 
 _SAME_PATIENT = "201+202"
 
@@ -39,6 +43,9 @@ class InterPatient:
       merge_same_patient: Correct the published split: record 202 moves from the test set to the
         training set, so that its patient is in the training set only. The test set has one record
         fewer than the published one.
+      num_train_patients: Train on so many of the training patients, drawn with the seed of the run;
+        None: on all. Validation and test patients do not depend on it, and with one seed a smaller
+        number is part of a larger one, so that runs with several numbers give a learning curve.
 
     Example:
       >>> InterPatient(division="random", test_fraction=0.5).divides_patients
@@ -49,6 +56,7 @@ class InterPatient:
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.4
     validation_fraction: Fraction = 0.2
     merge_same_patient: bool = False
+    num_train_patients: NumPatients | None = None
 
     divides_patients: ClassVar[bool] = False
     needs_patients: ClassVar[bool] = True
@@ -70,12 +78,14 @@ class InterPatient:
             training, test = hold_out_patients(
                 beats, np.arange(len(beats)), self.test_fraction, rng
             )
-            return _with_validation(
+            found = _with_validation(
                 beats, training, test, self.validation_fraction, rng, shared=(), notes=()
             )
-        return _published(
-            beats, rng, DS1, DS2, self.validation_fraction, merge=self.merge_same_patient
-        )
+        else:
+            found = _published(
+                beats, rng, DS1, DS2, self.validation_fraction, merge=self.merge_same_patient
+            )
+        return _with_fewer_patients(beats, found, self.num_train_patients, rng)
 
 
 @settings
@@ -121,6 +131,7 @@ class PatientKFold:
       num_folds: Number of folds.
       fold: Index of the test fold, from 0.
       validation_fraction: As in `InterPatient`.
+      num_train_patients: As in `InterPatient`.
 
     Example:
       >>> [PatientKFold(num_folds=3, fold=fold).fold for fold in range(3)]
@@ -130,6 +141,7 @@ class PatientKFold:
     num_folds: Annotated[Whole, Field(ge=2, le=1000)] = 5
     fold: NonNegativeInt = 0
     validation_fraction: Fraction = 0.2
+    num_train_patients: NumPatients | None = None
 
     divides_patients: ClassVar[bool] = False
     needs_patients: ClassVar[bool] = True
@@ -168,9 +180,10 @@ class PatientKFold:
             self.num_folds, shuffle=True, random_state=int(rng.integers(2**31))
         )
         training, test = list(folds.split(beats.labels, beats.labels, beats.patient_ids))[self.fold]
-        return _with_validation(
+        found = _with_validation(
             beats, training, test, self.validation_fraction, rng, shared=(), notes=()
         )
+        return _with_fewer_patients(beats, found, self.num_train_patients, rng)
 
 
 def _published(
@@ -227,3 +240,30 @@ def _with_validation(
         shared_patients=shared,
         notes=notes,
     )
+
+
+def _with_fewer_patients(
+    beats: BeatSet, split: Split, number: int | None, rng: np.random.Generator
+) -> Split:
+    """Keep the beats of `number` training patients; None: of all.
+
+    **Guarantees** (`tests/unit/data/test_splits.py`): the patients are the first ones of an order
+    that depends on the generator only, so that those of a smaller number are among those of a
+    larger one; validation and test are unchanged.
+
+    Raises:
+      DataError: There are not so many training patients; the message does not say how many.
+    """
+    if number is None:
+        return split
+    patients = rng.permutation(np.unique(beats.patient_ids[split.train]))
+    if number > len(patients):
+        raise DataError(
+            f"split.num_train_patients={number}: there are fewer training patients; use a smaller "
+            "number, or split.num_train_patients=null for all"
+        )
+    train = split.train[np.isin(beats.patient_ids[split.train], patients[:number])]
+    own = set(beats.patient_ids[np.concatenate([train, split.validation])].tolist())
+    shared = tuple(patient for patient in split.shared_patients if patient in own)
+    notes = split.notes if shared == split.shared_patients else ()
+    return replace(split, train=train, shared_patients=shared, notes=notes)

@@ -48,6 +48,39 @@ def parts(split):
     return split.train, split.validation, split.test
 
 
+@pytest.mark.parametrize("kind", [InterPatient, PatientKFold])
+def test_fewer_training_patients_are_nested(kind):
+    beats = mitdb_like()
+    whole = kind().split(beats, rng())
+    found = [kind(num_train_patients=number).split(beats, rng()) for number in (1, 5, 12)]
+    patients = [set(beats.patient_ids[one.train]) for one in (*found, whole)]
+    assert [len(each) for each in patients[:3]] == [1, 5, 12]
+    assert patients[0] < patients[1] < patients[2] < patients[3]
+    for one in found:
+        check_split(beats, one)
+        assert (one.validation == whole.validation).all()
+        assert (one.test == whole.test).all()
+        kept = np.isin(beats.patient_ids[whole.train], beats.patient_ids[one.train])
+        assert (one.train == whole.train[kept]).all()
+    other = kind(num_train_patients=5).split(beats, rng(1))
+    assert set(beats.patient_ids[other.train]) != patients[1]
+
+
+def test_more_training_patients_than_there_are_are_refused():
+    with pytest.raises(DataError, match=r"split\.num_train_patients=90: .*=null"):
+        InterPatient(num_train_patients=90).split(mitdb_like(), rng())
+
+
+def test_patient_of_201_and_202_is_shared_only_if_trained_on():
+    beats = mitdb_like()
+    found = [InterPatient(num_train_patients=1).split(beats, rng(seed)) for seed in range(8)]
+    for one in found:
+        own = beats.patient_ids[np.concatenate([one.train, one.validation])]
+        assert bool(one.shared_patients) == ("201+202" in own) == bool(one.notes)
+        check_split(beats, one)
+    assert {bool(one.shared_patients) for one in found} == {False, True}
+
+
 def test_published_division_is_ds1_and_ds2(caplog):
     beats = mitdb_like()
     split = InterPatient().split(beats, rng())
