@@ -124,11 +124,18 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _overrides(data: Sequence[str]) -> list[str]:
-    """Return the overrides of the arguments: a folder is `dataset=folder dataset.path=FOLDER`."""
+    """Return the overrides of the arguments: a path is `dataset=folder dataset.path=PATH`.
+
+    A file of beats that are cut already is `dataset=arrays`.
+    """
     first, rest = data[0], list(data[1:])
     if "=" in first and not os.path.lexists(first):
         return [first, *rest]
-    return ["dataset=folder", f"dataset.path={quoted(first)}", *rest]
+    from ecgexp.data.formats.beat_file import SUFFIXES
+
+    is_of_beats = Path(first).suffix.lower() in SUFFIXES and os.path.isfile(first)
+    dataset = "arrays" if is_of_beats else "folder"
+    return [f"dataset={dataset}", f"dataset.path={quoted(first)}", *rest]
 
 
 def quoted(text: str) -> str:
@@ -145,7 +152,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "data",
         nargs="+",
         metavar="DATA",
-        help="a folder of records, one record, a RECORDS file or a glob pattern; or settings that "
+        help="a folder of records, one record, a RECORDS file, a glob pattern, or a file of beats "
+        "that are cut already (.npz, .npy, .parquet, .csv); or settings that "
         "choose the data, as for ecgexp, which may also follow",
     )
     parser.add_argument(

@@ -122,7 +122,7 @@ class ReadRecords:
     @property
     def dropped(self) -> dict[str, int]:
         """Reason -> number of beats that are left out."""
-        return _summed(record.dropped for record in self.records)
+        return _summed([*(record.dropped for record in self.records), self.beats.dropped])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +180,9 @@ class TypicalBeats:
 
     Attributes:
       times_ms: (window,) float64, milliseconds from the R peak.
+      units: Units of the values, `mV` or `units of the file`.
       leads: Names of the leads.
-      median_mv: class -> (window, leads) float32, millivolts.
+      median_mv: class -> (window, leads) float32, in `units`.
       low_mv: class -> (window, leads) float32: a tenth of the beats is lower.
       high_mv: class -> (window, leads) float32: a tenth of the beats is higher.
       numbers: class -> (beats, records) that they were computed from.
@@ -189,6 +190,7 @@ class TypicalBeats:
     """
 
     times_ms: np.ndarray
+    units: str
     leads: tuple[str, ...]
     median_mv: Mapping[str, np.ndarray]
     low_mv: Mapping[str, np.ndarray]

@@ -25,7 +25,7 @@ def typical_drawing(typical: TypicalBeats, *, synthetic: bool) -> Drawing:
     title = "Typical beats"
     numbers = "; ".join(
         f"class {name}, lead {lead}: {median[:, column].min():.2f} to "
-        f"{median[:, column].max():.2f} mV"
+        f"{median[:, column].max():.2f} {typical.units}"
         for name, median in typical.median_mv.items()
         for column, lead in enumerate(typical.leads[:MOST_LEADS])
     )
@@ -76,7 +76,7 @@ def typical_figure(typical: TypicalBeats, *, synthetic: bool) -> Figure:
                 one.set_title(f"{name}\n{beats} beats, {records} rec.", fontsize=8.5)
             if row == len(leads) - 1:
                 one.set_xlabel("ms")
-        axes[row, 0].set_ylabel(f"{lead or 'first lead'} (mV)")
+        axes[row, 0].set_ylabel(f"{lead or 'first lead'} ({typical.units})")
         low, high = axes[row, 0].get_ylim()
         spare = max(0.0, _LEAST_MV - (high - low)) / 2
         axes[row, 0].set_ylim(low - spare, high + spare)

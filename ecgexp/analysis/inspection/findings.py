@@ -138,6 +138,8 @@ def _chosen_split(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _amplitudes(inspection: Inspection) -> Iterator[Finding]:
+    if inspection.labeled.units != "mV":
+        return
     for record in inspection.read.usable:
         for lead, height in zip(record.used, record.height_mv, strict=False):
             if np.isnan(height) or LOWEST_MV <= height <= HIGHEST_MV:
@@ -196,6 +198,8 @@ def _patients(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _notes(inspection: Inspection) -> Iterator[Finding]:
+    for note in inspection.labeled.notes:
+        yield Finding(level="note", text=note)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for record in inspection.read.usable:
         for note, number in record.notes.items():

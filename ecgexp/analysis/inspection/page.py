@@ -11,7 +11,7 @@ from ecgexp.analysis.inspection.facts import Inspection, RecordFacts
 from ecgexp.analysis.inspection.figure import typical_drawing
 from ecgexp.analysis.report.page import render_template
 from ecgexp.analysis.report.tables import Cell, Table
-from ecgexp.formatting import BLANK, NO_VALUE, count_text, percent_text
+from ecgexp.formatting import NO_VALUE, count_text, percent_text
 
 _FOLDER = Path(__file__).parent
 
@@ -104,10 +104,11 @@ def _splits(inspection: Inspection) -> Table:
 def _records(inspection: Inspection) -> Table:
     classes = {symbol: one.name for one in inspection.classes for symbol in one.symbols}
     names = [one.name for one in inspection.classes if one.beats]
+    height = f"height ({words.units(inspection.labeled)})"
     return Table(
         name="records",
         caption="Records",
-        columns=["record", "Hz", "duration", "leads", "gaps", "height", *names, "RR outliers", ""],
+        columns=["record", "Hz", "duration", "leads", "gaps", height, *names, "RR outliers", ""],
         groups=[
             [_record(record, inspection, classes, names)] for record in inspection.read.records
         ],
@@ -138,7 +139,7 @@ def _record(
         Cell(words.time_text(record.seconds), record.seconds) if record.seconds else NO_VALUE,
         ", ".join(f"{lead} (used)" if lead in record.used else lead for lead in record.leads),
         Cell(words.time_text(gap_s), gap_s) if gap_s else NO_VALUE,
-        NO_VALUE if math.isnan(height) else Cell(f"{height:.2f}{BLANK}mV", height),
+        NO_VALUE if math.isnan(height) else Cell(f"{height:.2f}", height),
         *(_count(number) for number in beats.values()),
         _count(outliers) if record.record_id in inspection.shown else "not shown",
         f"without lead {record.missing}" if not record.used else "",

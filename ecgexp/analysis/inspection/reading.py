@@ -16,6 +16,7 @@ from ecgexp.analysis.inspection.facts import MOST_BEATS, Kept, ReadRecords, Reco
 from ecgexp.data.beats import RR_FEATURES, TESTED, TRAINED, BeatSet, arrow, least_known
 from ecgexp.data.datasets.base import Dataset, HasSource
 from ecgexp.data.datasets.cross_database import TwoDatabases
+from ecgexp.data.datasets.joined import JoinedDataset
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.source import RecordSource
 from ecgexp.data.grouping import LabelGrouping
@@ -150,17 +151,18 @@ class _Part:
 
 def _parts_of(dataset: Dataset, stack: ExitStack) -> list[_Part]:
     """Return the databases of a dataset; none if its beats are not cut from records."""
-    if isinstance(dataset, TwoDatabases):
-        parts = dataset.parts
+    if isinstance(dataset, TwoDatabases | JoinedDataset):
+        named = dataset.named_parts()
+        names = (TRAINED, TESTED) if isinstance(dataset, TwoDatabases) else ("",) * len(named)
         return [
             _Part(
                 source=stack.enter_context(part.open_source()),
                 preprocessing=part,
                 strict=part.strict,
-                prefix=f"{part.database}/",
+                prefix=f"{prefix}/",
                 name=name,
             )
-            for name, part in parts.items()
+            for name, (prefix, part) in zip(names, named.items(), strict=True)
         ]
     if not isinstance(dataset, HasSource):
         return []
@@ -221,7 +223,9 @@ def _joined(parts: Sequence[_Part], started: float) -> ReadRecords:
     offsets = np.cumsum([0, *(part.num_rows for part in parts)])
     rows = [one + offset for part, offset in zip(parts, offsets, strict=False) for one in part.rows]
     leads = zip(*(part.preprocessing.leads for part in parts), strict=True)
-    names = tuple(arrow(each[0], each[-1]) for each in leads)
+    sources = [part.source.name for part in parts]
+    is_of_two = parts[0].name == TRAINED
+    joins = arrow if is_of_two else lambda *every: "+".join(dict.fromkeys(every))
     joined = {
         name: np.concatenate([one[name] for one in columns]) if columns else np.zeros(0, "<U1")
         for name in (*_COLUMNS, "record_ids", "patient_ids", "parts")
@@ -231,8 +235,8 @@ def _joined(parts: Sequence[_Part], started: float) -> ReadRecords:
         beats=_beats(
             joined,
             fs_hz=parts[0].preprocessing.fs_hz,
-            lead_names=names,
-            database=arrow(parts[0].source.name, parts[-1].source.name),
+            lead_names=tuple(joins(*each) for each in leads),
+            database=joins(*sources),
             patients_are=least_known(part.source.patients_are for part in parts),
         ),
         kept=Kept(
@@ -288,7 +292,7 @@ def _of_beats(
     for record_id in np.unique(beats.record_ids).tolist():
         of_record = np.flatnonzero(beats.record_ids == record_id)
         rows.append(of_record[_spread(beats.symbols[of_record], class_of)])
-        known = of_record[~np.isnan(previous[of_record])]
+        known = of_record[previous[of_record] > 0]  # not NaN, and 0 where the file has none
         records.append(
             RecordFacts(
                 record_id=record_id,

@@ -131,7 +131,7 @@ def _typical(typical: TypicalBeats) -> Iterator[Any]:
     """Yield a strip of blocks for each class and lead: its median beat."""
     yield f"typical beats {typical.beats_of}: median, {words.span(typical)}"
     right = ("beats", "records")
-    table = _table("class", "lead", "median beat", "mV", *right, right=right)
+    table = _table("class", "lead", "median beat", typical.units, *right, right=right)
     low = min(float(one.min()) for one in typical.median_mv.values())
     high = max(float(one.max()) for one in typical.median_mv.values())
     for name, median in typical.median_mv.items():

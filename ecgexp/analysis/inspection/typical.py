@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ecgexp.analysis.inspection import words
 from ecgexp.analysis.inspection.facts import ReadRecords, TypicalBeats
 from ecgexp.data.beats import BeatSet
 
@@ -41,6 +42,7 @@ def typical_beats(
     samples = kept.windows_mv.shape[1]
     return TypicalBeats(
         times_ms=(np.arange(samples) * 1000 / read.beats.fs_hz) - read.window_ms[0],
+        units=words.units(read.beats),
         leads=read.beats.lead_names,
         median_mv=median,
         low_mv=low,

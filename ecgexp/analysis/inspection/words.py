@@ -12,6 +12,7 @@ from ecgexp.analysis.inspection.facts import (
     RecordFacts,
     TypicalBeats,
 )
+from ecgexp.data.beats import BeatSet
 from ecgexp.formatting import BLANK, count_text, significant_text
 
 CAVEATS = (
@@ -41,7 +42,7 @@ def facts(inspection: Inspection) -> list[tuple[str, str]]:
         ("duration", _duration([record.seconds for record in usable])),
         ("leads", _counted(lead for record in usable for lead in record.leads)),
         ("used leads", _counted(lead for record in usable for lead in record.used)),
-        ("beat height", _heights(usable)),
+        ("beat height", _heights(usable, units(inspection.labeled))),
         ("gaps", _gaps(usable)),
         ("symbols", counts(read.symbols) or "no beat is annotated"),
         ("other marks", counts(read.others)),
@@ -61,6 +62,11 @@ def per_patient(one: ClassFacts) -> str:
         return ""
     low, middle, high = (int(one.of_patients[0]), np.median(one.of_patients), one.of_patients[-1])
     return f"{count_text(round(float(middle)))} ({count_text(low)} to {count_text(int(high))})"
+
+
+def units(beats: BeatSet) -> str:
+    """Return the units of windows as a text shows them."""
+    return beats.units if beats.units == "mV" else "units of the file"
 
 
 def impossible(one: PossibleSplit) -> str:
@@ -125,13 +131,13 @@ def time_text(seconds: float) -> str:
     return f"{minutes:.3g}{BLANK}min" if minutes < 90 else f"{minutes / 60:.3g}{BLANK}h"
 
 
-def _heights(records: list[RecordFacts]) -> str:
+def _heights(records: list[RecordFacts], unit: str) -> str:
     heights = [height for record in records for height in record.height_mv if not np.isnan(height)]
     if not heights:
         return ""
     low, middle, high = (significant_text(float(v)) for v in np.quantile(heights, (0, 0.5, 1)))
     return (
-        f"{middle}{BLANK}mV peak to peak ({low} to {high}{BLANK}mV): the median beat of each "
+        f"{middle}{BLANK}{unit} peak to peak ({low} to {high}): the median beat of each "
         "record and used lead"
     )
 

@@ -108,4 +108,8 @@ class TwoDatabases(SharedPreprocessing):
 
     def open_records(self) -> AbstractContextManager[ReadRecord]:
         """See `Dataset.open_records`."""
-        return open_parts(dict(zip(self._names(), self.parts.values(), strict=True)))
+        return open_parts(self.named_parts())
+
+    def named_parts(self) -> dict[str, PartDataset]:
+        """Name before the ids of its records -> the dataset, for training first."""
+        return dict(zip(self._names(), self.parts.values(), strict=True))

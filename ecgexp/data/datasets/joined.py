@@ -101,5 +101,9 @@ class JoinedDataset(SharedPreprocessing):
 
     def open_records(self) -> AbstractContextManager[ReadRecord]:
         """See `Dataset.open_records`."""
+        return open_parts(self.named_parts())
+
+    def named_parts(self) -> dict[str, PartDataset]:
+        """Name before the ids of its records -> the dataset, in the order of the parts."""
         names = (part.short_name for part in self.parts)
-        return open_parts(dict(zip(names, self._datasets().values(), strict=True)))
+        return dict(zip(names, self._datasets().values(), strict=True))

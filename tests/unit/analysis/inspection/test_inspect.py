@@ -100,6 +100,26 @@ def test_split_counts_are_those_of_a_run(of_sound):
     assert sum(part.classes["V"] for part in chosen.parts.values()) == 5
 
 
+def test_parts_of_a_dataset_are_read_with_their_names(sound, odd, capsys):
+    settings = load_data_settings(
+        [
+            "dataset=folder_to_folder",
+            f"dataset.train.path={sound}",
+            f"dataset.test.path={odd}",
+            "dataset.train.leads=[MLII]",
+            "dataset.test.leads=[MLII]",
+            "split=cross_database",
+            "grouping.empty_class=drop",
+        ]
+    )
+    inspection = inspect(settings)
+    assert (inspection.title, inspection.labeled.lead_names) == ("train -> test", ("MLII",))
+    assert {one.record_id for one in inspection.read.records} >= {"train/a", "test/cut"}
+    assert inspection.splits[0].parts["test"].patients == 3
+    assert inspection.shown == {f"train/{name}" for name in "abcde"}
+    assert "test/cut cannot be used" in printed(inspection, capsys)
+
+
 def test_impossible_split_names_its_remedy(of_sound):
     reasons = {one.option: one.reason for one in of_sound.splits}
     assert "use dataset=mitdb" in reasons["split=within_record"]
@@ -110,7 +130,7 @@ def test_chosen_split_that_is_impossible_is_an_error(sound):
     inspection = inspect(settings_of(sound, "split=patient_kfold", "split.num_folds=9"))
     (error,) = found(inspection, "error")
     assert "split.num_folds=9" in error
-    assert "possible: split=inter_patient" in error
+    assert "split=inter_patient" in error
     assert inspection.beats_of.startswith("of all beats")
 
 
@@ -199,3 +219,21 @@ def test_html_page_never_replaces_another_file(sound, tmp_path, capsys):
     assert command.main([str(sound), *SETTINGS, "--output", str(other), "--overwrite"]) == 2
     assert other.read_text() == "mine"
     assert "not a page" in capsys.readouterr().err
+
+
+def test_cut_beats_without_patients_are_inspected_at_beat_level(tmp_path, capsys):
+    beats = tmp_path / "beats.npz"
+    signals = np.random.default_rng(0).normal(size=(40, 187)).astype(np.float32)
+    np.savez(beats, x=signals, y=np.array(list("NNNV") * 10))
+    words = [f"dataset.path={beats}", "dataset.fs_hz=125", "grouping=binary"]
+    inspection = inspect(load_data_settings(["dataset=arrays", *words]))
+    said = printed(inspection, capsys)
+    assert "unknown: beat level only" in said
+    assert "units of the file" in said
+    assert "mV" not in said
+    reasons = {one.option: one.reason for one in inspection.splits}
+    assert "nothing states whose the beats are" in reasons["split=inter_patient"]
+    assert not reasons["split=intra_patient"]
+    assert command.main([str(beats), *words[1:]]) == 0
+    assert "unknown: beat level only" in capsys.readouterr().out
+    assert not any("RR interval" in one for one in found(inspection, "warning"))
