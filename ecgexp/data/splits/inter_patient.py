@@ -19,7 +19,7 @@ from ecgexp.settings.declaration import (
     settings,
 )
 
-NumPatients = Annotated[Whole, Field(ge=1)]
+NumPatients = Annotated[Whole, Field(ge=1, le=1_000_000)]
 """Number of training patients."""
 
 _SAME_PATIENT = "201+202"
