@@ -242,6 +242,6 @@ def test_run_resumes_with_its_own_configuration_only(tmp_path):
 def test_folder_that_is_not_a_run_cannot_resume(tmp_path, what, message):
     (tmp_path / "empty").mkdir()
     refused = run(f"resume={what}", "tracking=none", cwd=tmp_path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert message in refused.stderr or "there are no runs" in refused.stderr
     assert after_start(refused.stderr).count("\n") == 1
