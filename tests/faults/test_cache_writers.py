@@ -18,7 +18,7 @@ from cache_writer import beats_of, key_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.data.preprocessing.cache import load_or_preprocess
+from ecgexp.data.preprocessing.cache import STORAGE_VERSION, load_or_preprocess
 from ecgexp.storage.atomic import claimed_file
 
 
@@ -164,7 +164,10 @@ def test_relative_folder(tmp_path, monkeypatch):
     cached, anew = load("deep/cache", 1, rows=3)
     assert not anew
     assert_right(cached, 1, rows=3)
-    assert index_of(tmp_path / "deep" / "cache").name == f"beats-{key_of(1)[:32]}.json"
+    assert (
+        index_of(tmp_path / "deep" / "cache").name
+        == f"beats-{key_of(1)[:32]}-{STORAGE_VERSION}.json"
+    )
     monkeypatch.chdir("deep")
     assert not load("cache", 1, rows=3)[1]
     assert not load("../deep/./cache", 1, rows=3)[1]
@@ -281,7 +284,7 @@ def test_cache_array_that_is_missing_is_computed_again(tmp_path, caplog):
 
 def test_cache_index_of_another_key_is_not_taken(tmp_path, caplog):
     load(tmp_path, 2, rows=3)
-    index_of(tmp_path).rename(tmp_path / f"beats-{key_of(1)[:32]}.json")
+    index_of(tmp_path).rename(tmp_path / f"beats-{key_of(1)[:32]}-{STORAGE_VERSION}.json")
     assert_computed_again_with_a_warning(tmp_path, caplog)
     assert "another key" in caplog.text
 

@@ -1,8 +1,8 @@
 """Cache of preprocessed beats: memory-mapped arrays that are verified before each use.
 
-`beats-KEY.json` is the index of one entry: its metadata, and the SHA-256 of each of its arrays.
-`arrays/SHA256.npy` is an array, named by the digest of the file; entries with equal arrays share
-it. `digests-FOLDER.json` has the digests of the source files of a folder
+`beats-KEY-VERSION.json` is the index of one entry: its metadata, and the SHA-256 of each of its
+arrays. `arrays/SHA256.npy` is an array, named by the digest of the file; entries with equal arrays
+share it. `digests-FOLDER.json` has the digests of the source files of a folder
 (`digests.FileDigests`).
 """
 
@@ -109,7 +109,7 @@ def load_or_preprocess(
         return preprocess()
     for folder in (cache_dir, cache_dir / _ARRAYS):
         remove_litter(folder, of=_PREFIX)
-    path = cache_dir / f"{_PREFIX}{key[:32]}.json"
+    path = cache_dir / f"{_PREFIX}{key[:32]}-{STORAGE_VERSION}.json"
     if path.is_file():
         try:
             return _read(path, key)

@@ -252,3 +252,12 @@ def test_progress_is_reported(tiny):
         on_progress=lambda *call: calls.append(call),
     )
     assert calls == [(0, 1, "a"), (1, 1, "")]
+
+
+def test_entry_of_an_earlier_layout_is_ignored_silently(tiny, reads, caplog, monkeypatch):
+    settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache")
+    for version in (1, 2):
+        monkeypatch.setattr("ecgexp.data.preprocessing.cache.STORAGE_VERSION", version)
+        preprocess_records(settings, tiny_source(tiny))
+    assert reads == ["a", "a"]
+    assert caplog.text == ""
