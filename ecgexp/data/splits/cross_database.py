@@ -11,6 +11,7 @@ from ecgexp.data.holdout import hold_out_patients
 from ecgexp.data.splits.as_given import AsGiven
 from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.settings.declaration import ConfigError, DataError, Fraction, settings
+from ecgexp.settings.option_names import option_name
 
 
 @settings
@@ -93,7 +94,8 @@ def check_databases(dataset: Dataset, split: Splitter) -> None:
             "beats that are cut already; use split=as_given"
         )
     if crosses and not is_two:
-        raise ConfigError(_needs_two(str(getattr(dataset, "database", type(dataset).__name__))))
+        option = option_name(type(dataset).__name__).removesuffix("_dataset")
+        raise ConfigError(_needs_two(str(getattr(dataset, "database", option))))
 
 
 def _needs_two(database: str) -> str:

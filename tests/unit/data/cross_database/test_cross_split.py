@@ -140,7 +140,8 @@ def test_two_databases_with_another_split_are_refused(kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("mitdb", "mitdb"), ("svdb", "svdb"), ("synthetic", "SyntheticDataset")]
+    ("name", "said"),
+    [("mitdb", "mitdb"), ("svdb", "svdb"), ("synthetic", "synthetic"), ("folder", "folder")],
 )
 def test_cross_split_of_one_database_is_refused(name, said):
     with pytest.raises(
