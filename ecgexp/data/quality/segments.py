@@ -107,7 +107,7 @@ def _is_noise(segment_mv: np.ndarray, fs_hz: float) -> bool:
 def _band(fs_hz: float) -> np.ndarray:
     """Return a band-pass filter of 1 to 40 Hz, or up to what the frequency allows."""
     highest = min(40.0, 0.45 * fs_hz)
-    return scipy.signal.butter(2, [1.0, highest], "bandpass", fs=fs_hz, output="sos")
+    return np.asarray(scipy.signal.butter(2, [1.0, highest], "bandpass", fs=fs_hz, output="sos"))
 
 
 def _share(
