@@ -35,7 +35,7 @@ def read_records(
 ) -> ReadRecords:
     """Read the records of a dataset.
 
-    **Guarantees** (`tests/unit/analysis/inspection/test_reading.py`): every record is read once and
+    **Guarantees** (`tests/unit/analysis/inspection/test_inspect.py`): every record is read once and
     only one is in memory at a time; a record that cannot be read has its reason in the result.
 
     Args:
