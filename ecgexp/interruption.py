@@ -17,6 +17,9 @@ from types import FrameType
 _AGAIN_S = 0.01
 """Time until a dropped exception is raised again: at once would be inside the hook itself."""
 
+_NAMES = {128 + each: each.name for each in signal.Signals}
+"""Exit code of a process that a signal ended in order -> the signal."""
+
 _postponing = 0
 _pending: int | None = None
 _raised: BaseException | None = None
@@ -48,6 +51,15 @@ def handle_signals(note: Callable[[str], None]) -> None:
     for each in handled:
         signal.signal(each, stop)
     sys.unraisablehook = _raise_again
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something ended: the signal, or the type and the message of another error."""
+    if isinstance(error, KeyboardInterrupt):
+        return "SIGINT (Ctrl-C)"
+    if isinstance(error, SystemExit) and error.code in _NAMES:
+        return _NAMES[error.code]
+    return f"{type(error).__name__}: {error}"
 
 
 @contextmanager

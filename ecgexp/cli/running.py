@@ -163,7 +163,7 @@ def _show(closed: "Closed") -> None:
         console.print_result(f"note: {note}")
     for row in closed.rows:
         if row.reason:
-            console.print_result(f"job {row.number}: {row.reason}")
+            console.print_result(f"{row.name}: {row.reason}")
     if closed.privacy:
         console.print_result(closed.privacy)
     if closed.unfinished:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ecgexp.formatting import epsilon_text
+from ecgexp.interruption import reason_of
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.search_accounting import compose_epsilon
 from ecgexp.privacy.spent import PrivacySpent
@@ -51,7 +52,7 @@ class RunningAttempt:
         status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
         self.update(
             status="REFUSED" if self.over_budget else status,
-            reason=f"{type(error).__name__}: {error}",
+            reason=reason_of(error),
         )
 
     def admit(self, ledger: Ledger, data_digest: str) -> None:

@@ -90,7 +90,7 @@ class Closed:
 
         scores = _scores(self.rows)
         table = Table(box=box.SIMPLE_HEAD, title_justify="left")
-        table.add_column("job", justify="right")
+        table.add_column("folder", justify="right")
         table.add_column("overrides")
         for name in scores:
             table.add_column(name, justify="right")
@@ -134,7 +134,8 @@ class Closed:
         if len(sets) < 2:
             return []
         shown = "; ".join(
-            f"{', '.join(classes)}: job {', '.join(numbers)}" for classes, numbers in sets.items()
+            f"{', '.join(classes)}: folder {', '.join(numbers)}"
+            for classes, numbers in sets.items()
         )
         return [
             f"Macro F1 is over different classes, so these jobs cannot be ranked by it: {shown}"

@@ -35,8 +35,8 @@ def test_notes_with_equal_classes_are_empty():
 def test_notes_with_different_classes_list_the_jobs():
     sweep = closed("NSV", "NS", "NSV")
     (note,) = sweep.notes()
-    assert "N, S, V: job 0, 2" in note
-    assert "N, S: job 1" in note
+    assert "N, S, V: folder 0, 2" in note
+    assert "N, S: folder 1" in note
     assert note in sweep.markdown()
 
 
