@@ -74,7 +74,10 @@ def test_an_absent_database_is_one_line_with_the_command_and_code_2_before_tenso
 
 @pytest.mark.parametrize(
     ("words", "advice"),
-    [(TWO[:1], "split=cross_database"), (TWO[1:], "dataset=mitdb_to_svdb, or split=inter_patient")],
+    [
+        (TWO[:1], "split=cross_database"),
+        (TWO[1:], "dataset=mitdb_to_svdb, dataset=folder_to_folder"),
+    ],
 )
 def test_a_dataset_and_a_split_that_do_not_suit_are_refused_with_what_to_type(
     tmp_path, data_root, words, advice

@@ -17,6 +17,8 @@ SUFFIXES = (".hea", *EDF_SUFFIXES)
 """Suffix of the file that a record is named after, in lower case."""
 
 _LIST = "RECORDS"
+_TABLES = (".csv", ".tsv", ".npy", ".npz", ".parquet")
+_FOR_TABLES = "dataset=csv for signals in CSV files, dataset=arrays for beats that are cut already"
 _WILDCARDS = "*?["
 _PART = re.compile(r"\w[\w .,+=@()\-]*")
 _LONGEST_PART, _LONGEST_ID = 100, 250
@@ -53,7 +55,7 @@ def find_records(path: Path, *, setting: str) -> FoundRecords:
     records; `**` matches any subfolders.
 
     **Guarantees**: Ids are relative, without `..`, and have characters only that are safe in the
-    names of files and in messages of one line (`tests/unit/data/test_discovery.py`).
+    names of files and in messages of one line (`tests/unit/data/folder/test_discovery.py`).
 
     Args:
       path: A folder, a record with or without suffix, a `RECORDS` file, or a glob pattern.
@@ -67,9 +69,10 @@ def find_records(path: Path, *, setting: str) -> FoundRecords:
     """
     found = _find(path, setting)
     if not found.files and not found.refused:
+        tables = path.is_dir() and any(each.suffix.lower() in _TABLES for each in path.iterdir())
         raise DataError(
             f"{setting}: no record was found, which would be a file {' or '.join(SUFFIXES)}; "
-            "use a folder of WFDB or EDF records"
+            f"use {_FOR_TABLES if tables else 'a folder of WFDB or EDF records'}"
         )
     return found
 
@@ -109,6 +112,8 @@ def _find(path: Path, setting: str) -> FoundRecords:
             return gathered(path.parent, [record], is_complete=False)  # e.g. 100.dat
         if path.suffix.lower() in SUFFIXES:
             return gathered(path.parent, [path], is_complete=False)
+        if path.suffix.lower() in _TABLES:
+            raise DataError(f"{setting}: it is neither a record nor a list; use {_FOR_TABLES}")
         return gathered(path.parent, _listed(path, setting), is_complete=True, in_order=True)
     if record := _record_of(path):
         return gathered(path.parent, [record], is_complete=False)

@@ -79,14 +79,13 @@ def check_databases(dataset: Dataset, split: Splitter) -> None:
     if getattr(dataset, "test_path", None) is not None and not isinstance(split, AsGiven):
         raise ConfigError(
             "dataset.test_path: the test set is a file of its own, with which "
-            f"{type(split).__name__} would mix the training beats; use split=as_given, or "
+            f"split={_option(split)} would mix the training beats; use split=as_given, or "
             "dataset.test_path=null"
         )
     if is_two and not crosses:
         raise ConfigError(
             f"dataset={dataset}: it has a training and a test database, which "
-            f"{type(split).__name__} "
-            "would mix; use split=cross_database"
+            f"split={_option(split)} would mix; use split=cross_database"
         )
     if crosses and not dataset.has_records:
         raise ConfigError(
@@ -94,14 +93,19 @@ def check_databases(dataset: Dataset, split: Splitter) -> None:
             "beats that are cut already; use split=as_given"
         )
     if crosses and not is_two:
-        option = option_name(type(dataset).__name__).removesuffix("_dataset")
+        option = _option(dataset).removesuffix("_dataset")
         raise ConfigError(_needs_two(str(getattr(dataset, "database", option))))
+
+
+def _option(part: Dataset | Splitter) -> str:
+    return option_name(type(part).__name__)
 
 
 def _needs_two(database: str) -> str:
     return (
         f"split=cross_database: it needs two databases, but the dataset is {database}; use "
-        "dataset=mitdb_to_svdb, or split=inter_patient"
+        "dataset=mitdb_to_svdb, dataset=folder_to_folder for your own recordings, or "
+        "split=inter_patient"
     )
 
 

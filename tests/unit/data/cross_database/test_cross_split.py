@@ -21,6 +21,7 @@ from ecgexp.data.datasets.catalog import DS1, DS2, WITHIN_RECORD
 from ecgexp.data.leakage import check_split
 from ecgexp.data.splits.cross_database import check_databases
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.option_names import option_name
 
 EVERY_OTHER = [
     InterPatient(),
@@ -133,7 +134,7 @@ def dataset_of(name):
 def test_two_databases_with_another_split_are_refused(kind):
     with pytest.raises(
         ConfigError,
-        match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0: .*{type(kind).__name__} "
+        match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0: .*split={option_name(type(kind).__name__)} "
         rf"would.*split=cross_database",
     ):
         check_databases(dataset_of("mitdb_to_svdb"), kind)
@@ -146,7 +147,7 @@ def test_two_databases_with_another_split_are_refused(kind):
 def test_cross_split_of_one_database_is_refused(name, said):
     with pytest.raises(
         ConfigError,
-        match=rf"but the dataset is {said}; use dataset=mitdb_to_svdb, or split=inter_patient",
+        match=rf"but the dataset is {said}; use dataset=mitdb_to_svdb, dataset=folder_to_folder",
     ):
         check_databases(dataset_of(name), CrossDatabase())
 

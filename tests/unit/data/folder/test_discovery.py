@@ -121,3 +121,10 @@ def test_link_to_a_file_is_a_record(tmp_path):
     write_record(tmp_path, "a")
     os.symlink(tmp_path / "a.hea", tmp_path / "b.hea")
     assert list(found(tmp_path).files) == ["a", "b"]
+
+
+@pytest.mark.parametrize("path", ["signals.csv", "."])
+def test_tables_are_no_records_and_no_list(tmp_path, path):
+    (tmp_path / "signals.csv").write_text("time,II\n0,0.1\n")
+    with pytest.raises(DataError, match="dataset=csv for signals in CSV files, dataset=arrays"):
+        found(tmp_path / path)
