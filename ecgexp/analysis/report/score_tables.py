@@ -116,13 +116,13 @@ def _baselines(
 
 
 def note_table(configurations: Sequence[Configuration], *, public: bool) -> Table | None:
-    """Return the notes that the runs stored about their scores; None without notes.
+    """Return each note that runs stored about their scores once; None without notes.
 
     Args:
       configurations: of the page.
       public: whether to leave out notes that depend on training beats.
     """
-    groups = []
+    holds_for: dict[tuple[str, str], list[str]] = {}
     for one in configurations:
         found: dict[tuple[str, str], list[str]] = {}
         for row in one.rows:
@@ -134,16 +134,22 @@ def note_table(configurations: Sequence[Configuration], *, public: bool) -> Tabl
                             continue
                         found.setdefault((about, text), []).append(row.seed or "?")
         found |= _repeated_seeds(one)
-        body = [[about, text, ", ".join(seeds)] for (about, text), seeds in found.items()]
-        if body:
-            groups.append([[f"[{one.number}]", *body[0]], *body[1:]])
-    if not groups:
+        for note, seeds in found.items():
+            rest = "" if len(seeds) == len(one.rows) else f" (seed {', '.join(seeds)})"
+            holds_for.setdefault(note, []).append(f"[{one.number}]{rest}")
+    if not holds_for:
         return None
+    every = [f"[{one.number}]" for one in configurations]
+    subjects: dict[str, list[list[str]]] = {}
+    for (about, text), runs in holds_for.items():
+        listed = "all" if runs == every and len(every) > 1 else " ".join(runs)
+        subjects.setdefault(about, []).append([text, listed])
     return Table(
         name="notes",
         caption="Limits of the scores",
-        columns=["", "about", "what is missing", "seeds"],
-        groups=groups,
+        columns=["about", "what is missing", "runs"],
+        groups=[[[about, *first], *others] for about, (first, *others) in subjects.items()],
+        row_name="subject",
     )
 
 

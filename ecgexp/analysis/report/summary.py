@@ -18,6 +18,7 @@ _KINDS: dict[PrivacyGuarantee, str] = {
 _MOST_GROUPS = 4
 _MOST_NUMBERS = 8
 _MOST_VALUES = 8
+_DECIMALS = 12  # scores that agree in them are equal: means over seeds are rounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +73,18 @@ def summarize(
 def _ranked(
     group: EvaluatedTogether, kind: PrivacyGuarantee, score: str, split: str
 ) -> list[Configuration]:
-    """Return the configurations of one kind that have the score, best first."""
+    """Return the configurations of one kind that have the score, best first.
+
+    Of equal scores the one with the smallest ε is first.
+    """
     found = [
         one
         for one in group.configurations
         if one.guarantee == kind and one.score(split, score).is_defined
     ]
-    return sorted(found, key=lambda one: -one.score(split, score).mean)
+    return sorted(
+        found, key=lambda one: (-round(one.score(split, score).mean, _DECIMALS), one.epsilon.mean)
+    )
 
 
 def _row(
@@ -104,34 +110,48 @@ def _row(
 
 
 def _over_baseline(found: Difference, baseline: str) -> str:
-    if found.interval is None:
-        return baseline
-    if found.interval.low > 0:
+    if _is_equal(found):
+        return f"{baseline}; equal"
+    if found.interval is None or found.interval.low > 0:
         return baseline
     return f"{baseline}; " + (
         "the difference may be chance" if found.may_be_chance else "the baseline is better"
     )
 
 
+def _is_equal(found: Difference) -> bool:
+    return round(found.value, _DECIMALS) == 0
+
+
 def _verdict(
     group: EvaluatedTogether, best: Configuration, others: Sequence[Configuration], score: str
 ) -> str:
-    """Return in words which of the others may be as good."""
+    """Return in words which of the others are equal, and which may be as good."""
     if not others:
         return "the only one"
     found = {other.number: group.difference(best, other, score) for other in others}
-    first = found[others[0].number].value
-    below = f"{difference_text(first)} below" if first else "equal"
-    next_best = f"[{others[0].number}] is {below}"
-    if all(one.interval is None for one in found.values()):
-        return f"{next_best}; not tested"
-    alike = [number for number, one in found.items() if one.may_be_chance]
-    if not alike:
-        all_others = f"all {len(others)} others" if len(others) > 1 else f"[{others[0].number}]"
-        return f"{next_best}; better than {all_others} beyond chance"
-    listed = " ".join(f"[{number}]" for number in alike[:_MOST_NUMBERS])
-    more = f" and {len(alike) - _MOST_NUMBERS} more" if len(alike) > _MOST_NUMBERS else ""
-    return f"{next_best}; may be chance for {len(alike)} of {len(others)}: {listed}{more}"
+    equal = sorted(number for number, one in found.items() if _is_equal(one))
+    below = {number: one for number, one in found.items() if number not in equal}
+    parts = [f"{_listed(equal)} {'is' if len(equal) == 1 else 'are'} equal"] if equal else []
+    if below:
+        number, next_best = next(iter(below.items()))
+        parts.append(f"[{number}] is {difference_text(next_best.value)} below")
+        alike = [number for number, one in below.items() if one.may_be_chance]
+        if all(one.interval is None for one in below.values()):
+            parts.append("not tested")
+        elif alike:
+            parts.append(f"may be chance for {len(alike)} of {len(others)}: {_listed(alike)}")
+        else:
+            rest = f"[{number}]" if len(below) == 1 else f"the {len(below)} others"
+            all_others = rest if equal or len(below) == 1 else f"all {len(below)} others"
+            parts.append(f"better than {all_others} beyond chance")
+    return "; ".join(parts)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    listed = " ".join(f"[{number}]" for number in numbers[:_MOST_NUMBERS])
+    more = f" and {len(numbers) - _MOST_NUMBERS} more" if len(numbers) > _MOST_NUMBERS else ""
+    return listed + more
 
 
 def _table(rows: list[list[str]], groups: Sequence[EvaluatedTogether], split: str) -> Table:
@@ -153,6 +173,8 @@ def _notes(
         notes.append(
             f"The best was chosen by these {split} scores, so its own score is optimistic."
         )
+    if any(" equal" in row[-1] and "ε" in row[1] for row in rows):
+        notes.append("Of equal scores the one with the smallest ε is named as the best.")
     patients = sorted({group.num_patients for group in groups if group.num_patients})
     if patients and len(rows) and any(len(group.configurations) > 1 for group in groups):
         counted = " or ".join(map(str, patients))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from finished_runs import CENTRALIZED, finished
+from finished_runs import CENTRALIZED, finished, guarantee, private
 
 from ecgexp.analysis.report.chance import by_test_beats
 from ecgexp.analysis.report.gather import choose, gather
@@ -155,4 +155,18 @@ def test_score_at_the_baseline_is_stated(configurations):
     constant = by_patient(labels, np.zeros_like(labels), owner)
     made = configurations((0.1, 1, constant))
     table = summarize(by_test_beats(made, "test"), made, "test").table
-    assert table.groups[0][0][3].endswith("the difference may be chance")
+    assert table.groups[0][0][3].endswith("; equal")
+
+
+def test_best_of_equal_scores_has_the_smallest_epsilon(tmp_path):
+    matrices = by_patient(*answers(np.random.default_rng(0), 0.9))
+    for noise, epsilon in ((0.8, 9.5), (2.0, 1.5), (1.1, 4.5)):
+        run = {"params": private(noise), "privacy": guarantee(epsilon)}
+        finished(tmp_path / f"{noise}", confusion=matrices, classes=CLASSES, **run)
+    made = gather(choose(parent=str(tmp_path))).configurations
+    found = summarize(by_test_beats(made, "test"), made, "test")
+    for (row,) in found.table.groups:
+        assert row[1].endswith("noise_multiplier 2.0, ε 1.50")
+        assert row[-1] == "[1] [2] are equal"
+    assert [one.epsilon.mean for one in found.best] == [1.5]
+    assert any("smallest ε" in note for note in found.table.notes)

@@ -92,7 +92,7 @@ def test_unknown_patients_have_no_accuracy_by_patient(made):
 def test_the_note_of_the_run_is_not_repeated(made):
     found = note_table(made(evaluation(1)), public=False)
     assert found is not None
-    assert [row[2] for group in found.groups for row in group] == ["few beats"]
+    assert [row[1] for group in found.groups for row in group] == ["few beats"]
 
 
 def test_runs_without_test_beats_have_no_such_columns(made):

@@ -71,11 +71,21 @@ def test_notes_of_runs_are_in_a_table(configurations):
     made = configurations({"notes": notes, "seed": 1}, {"notes": {"test": [TEST]}, "seed": 2})
     table = note_table(made, public=False)
     assert [row[-3:] for group in table.groups for row in group] == [
-        ["training", TRAINING, "1"],
-        ["test", TEST, "1, 2"],
+        ["training", TRAINING, "[1] (seed 1)"],
+        ["test", TEST, "[1]"],
     ]
     public = note_table(made, public=True)
-    assert [row[-3:] for group in public.groups for row in group] == [["test", TEST, "1, 2"]]
+    assert [row[-3:] for group in public.groups for row in group] == [["test", TEST, "[1]"]]
+
+
+def test_note_of_several_runs_stands_once_and_is_folded(configurations, tmp_path, make_page):
+    runs = [{"notes": {"test": [TEST]}, **rate(value)} for value in (0.1, 0.2, 0.3)]
+    runs[2]["notes"] = {"test": [TEST, "few beats"]}
+    table = note_table(configurations(*runs), public=False)
+    assert table.groups == [[["test", TEST, "all"], ["few beats", "[3]"]]]
+    page = make_page(tmp_path).source
+    assert page.count(TEST) == 1
+    assert "<details><summary>Limits of the scores" in page
 
 
 def test_runs_without_notes_have_no_table(configurations):
@@ -98,11 +108,11 @@ def test_notes_are_on_the_page(tmp_path, make_page):
 def test_runs_with_equal_seeds_are_noted_as_no_repetitions(configurations):
     table = note_table(configurations({"seed": 1}, {"seed": 1}, {"seed": 2}), public=True)
     (row,) = table.groups[0]
-    assert row[1:] == [
+    assert row == [
         "seeds",
         "2 runs have the same seed and are not independent repetitions: means and "
         "ranges count each",
-        "1",
+        "[1] (seed 1)",
     ]
 
 
