@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,23 +117,47 @@ def named_runs(name: str, argument: str, *, store: str | None = None) -> str:
     with naming(name, argument):
         if is_folder(name):
             return name
-        found = _searched(name, store, "finished")
+        found = _found(name, store, "finished")
     if name == LATEST and found.sweep:
         if found.parent_id is not None and found.in_store:
+            _print_sweep(found, store, lambda run: run.parent_id == found.parent_id)
             return found.parent_id
-        if found.folder is not None:
-            return str(found.folder.parent)
+        if (folder := found.folder and found.folder.parent) is not None:
+            _print_sweep(found, store, lambda run: run.folder and run.folder.parent == folder)
+            return str(folder)
+    if name == LATEST:
+        _print_latest(found)
     return found.run_id if found.run_id and found.in_store else str(found.folder)
 
 
 def _searched(name: str, store: str | None, latest: "Latest") -> "ListedRun":
-    from ecgexp.analysis.run_names import LATEST, run_named
+    from ecgexp.analysis.run_names import LATEST
 
-    found = run_named(name, uri=store, latest=latest)
+    found = _found(name, store, latest)
     if name == LATEST:
-        shown = found.folder or found.run_id
-        print(f"latest: {shown} ({found.name}, {found.status.lower()})", file=sys.stderr)
+        _print_latest(found)
     return found
+
+
+def _found(name: str, store: str | None, latest: "Latest") -> "ListedRun":
+    from ecgexp.analysis.run_names import run_named
+
+    return run_named(name, uri=store, latest=latest)
+
+
+def _print_latest(run: "ListedRun") -> None:
+    shown = run.folder or run.run_id
+    print(f"latest: {shown} ({run.name}, {run.status.lower()})", file=sys.stderr)
+
+
+def _print_sweep(
+    job: "ListedRun", store: str | None, is_job: Callable[["ListedRun"], object]
+) -> None:
+    from ecgexp.analysis.run_list import list_runs
+
+    jobs = sum(map(bool, map(is_job, list_runs(uri=store).runs)))
+    shown = job.sweep if job.folder is None else job.folder.parent
+    print(f"latest: sweep {shown} ({jobs} job{'' if jobs == 1 else 's'})", file=sys.stderr)
 
 
 @contextmanager

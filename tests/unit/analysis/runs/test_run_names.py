@@ -99,6 +99,11 @@ def test_latest_of_a_report_is_the_whole_sweep(name, runs):
     assert named_runs(name, "RUN ") == runs
 
 
+def test_latest_of_a_report_is_printed_as_the_sweep(capsys):
+    named_runs("latest", "RUN ")
+    assert capsys.readouterr().err == "latest: sweep outputs/e/2_sweep (2 jobs)\n"
+
+
 @pytest.mark.parametrize(
     ("name", "why", "remedy"),
     [
