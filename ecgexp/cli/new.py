@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import keyword
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from ecgexp import __version__
 from ecgexp.cli.arguments import Parser, run_command
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.installation import is_checkout, to_type
 from ecgexp.settings.option_names import option_name
 from ecgexp.storage.atomic import replacing_folder
 
@@ -63,7 +65,10 @@ def _write(options: argparse.Namespace) -> int:
     folder = write_plugin(options.name, options.output)
     option = _words(options.name)["OPTION"]
     print(f"{folder}: a package with the model model={option}; next:")
-    print(f"  cd {folder}\n  pip install -e .\n  pytest\n  ecgexp model={option} trainer.epochs=2")
+    install = ["uv", "pip", "install", "-e"] if is_checkout() else ["pip", "install", "-e"]
+    print(f"  {shlex.join([*install, str(folder)])}")
+    print(f"  {to_type(['pytest', str(folder)])}")
+    print(f"  {to_type(['ecgexp', f'model={option}', 'trainer.epochs=2'])}")
     return 0
 
 
