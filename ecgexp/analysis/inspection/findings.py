@@ -13,6 +13,7 @@ from ecgexp.analysis.inspection.facts import (
     Inspection,
     RecordFacts,
 )
+from ecgexp.data.formats.leads import FIRST_LEAD
 from ecgexp.formatting import BLANK, count_text
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def findings_of(inspection: Inspection, settings: "DataSettings") -> list[Findin
     found = [
         *_unreadable(inspection),
         *_leads(inspection),
+        *_mixed_leads(inspection, settings),
         *_classes(inspection, settings),
         *_chosen_split(inspection),
         *_amplitudes(inspection),
@@ -94,6 +96,21 @@ def _leads(inspection: Inspection) -> Iterator[Finding]:
         names = named([record_id for record_id, _ in why])
         text = f"{names}: lead {lead} is not used by these settings and could not be: {why[0][1]}"
         yield Finding(level="note", text=text)
+
+
+def _mixed_leads(inspection: Inspection, settings: "DataSettings") -> Iterator[Finding]:
+    """Yield a warning where `dataset.leads=null` takes leads of several names."""
+    if all(FIRST_LEAD not in one.leads for one in settings.dataset.preprocessings):
+        return
+    used = Counter(one.used[0] for one in inspection.read.usable if one.used)
+    if len(used) > 1:
+        counts = ", ".join(f"{lead} in {number}" for lead, number in used.most_common())
+        text = (
+            f"the first leads of the records differ: {counts}; if they are one lead, use "
+            f"'dataset.leads=[{used.most_common()[0][0]}]' with their names in "
+            "dataset.lead_aliases, else choose one"
+        )
+        yield Finding(level="warning", text=text)
 
 
 def _classes(inspection: Inspection, settings: "DataSettings") -> Iterator[Finding]:

@@ -62,6 +62,15 @@ def test_copy_and_missing_lead_are_found_with_a_remedy(of_odd):
     assert "dataset.missing_lead=first" in lead
 
 
+def test_first_leads_of_several_names_are_warned_of(sound, odd):
+    mixed = found(inspect(settings_of(odd, "dataset.leads=null")), "warning")
+    (lead,) = (one for one in mixed if "first leads" in one)
+    assert "MLII in 3, V5 in 1" in lead
+    assert "'dataset.leads=[MLII]' with their names in dataset.lead_aliases" in lead
+    alike = found(inspect(settings_of(sound, "dataset.leads=null")), "warning")
+    assert not [one for one in alike if "first leads" in one]
+
+
 def test_records_are_read_once_each(sound, monkeypatch):
     read, original = [], FolderSource.read
     monkeypatch.setattr(
