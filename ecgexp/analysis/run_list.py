@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ecgexp.settings.declaration import DataError
-from ecgexp.settings.option_names import option_name
+from ecgexp.settings.option_names import option_name, typed_option
 from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
 from ecgexp.storage.reading import MissingFileError, read_json
 from ecgexp.tracking.debug_mark import DEBUG
@@ -102,8 +102,9 @@ class ListedRun:
 
     @property
     def model(self) -> str:
-        """The architecture, e.g. `cnn1d`; empty if unknown."""
-        return option_name(self.params.get("model._target_", ""))
+        """The option of `model=`, e.g. `cnn1d_small`, else the architecture; empty if unknown."""
+        architecture = option_name(self.params.get("model._target_", ""))
+        return architecture and (typed_option("model", self.command) or architecture)
 
     @property
     def dataset(self) -> str:

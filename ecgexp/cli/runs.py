@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ecgexp.analysis.run_list import ListedRun
+    from ecgexp.console import Stream
 
 _EXAMPLE = """\
 ecgexp-runs
 ecgexp-runs --trainer dp --dataset mitdb --sort macro_f1 --number 10
 ecgexp-runs --status failed --json"""
 _FILTERS = ("status", "trainer", "dataset", "model", "experiment", "sweep")
+_IN_COLUMNS = ("seed=", "trainer=", "dataset=", "model=")
+_BETWEEN, _NARROWEST = 2, 12  # between columns; a column of names
 _STATUSES = ("finished", "failed", "killed", "running")
-_E_G = {"trainer": "dp", "dataset": "mitdb", "model": "cnn1d"}
+_E_G = {"trainer": "dp", "dataset": "mitdb", "model": "cnn1d_small"}
 
 
 @command
@@ -65,7 +68,8 @@ def _list(options: argparse.Namespace) -> int:
 
         ids = [run.run_id or "" for run in (*listed.runs, *listed.parents)]
         console = Console()
-        console.print_result(table(chosen, split, ids))
+        room = _room_beside(table(chosen, split, ids), console.results)
+        console.print_result(table(chosen, split, ids, room=room))
         if trials := sum(bool(run.debug) for run in chosen):
             console.print(
                 f"note: {trials} of {len(chosen)} runs have debug=: their scores mean nothing and "
@@ -96,13 +100,17 @@ def _check_named(options: argparse.Namespace) -> None:
             )
 
 
-def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str]) -> "Table":
+def table(
+    runs: Sequence["ListedRun"], split: str, ids: Sequence[str], *, room: int = 0
+) -> "Table":
     """Returns the runs as a table, one row each.
 
     Args:
       runs: in the order of the rows.
       split: the split whose scores are shown.
       ids: ids of all runs of the store, so that a shortened one is not that of another run.
+      room: width of a column with the names of jobs, which have what their sweep varies; if it is
+        too narrow for names, there is no such column.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -110,7 +118,7 @@ def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str]) -> "Table
     from ecgexp.analysis.run_names import short_id
 
     now = time.time()
-    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    found = Table(box=None, pad_edge=False, padding=(0, _BETWEEN, 0, 0), header_style="bold")
     found.add_column("run", style="cyan", overflow="fold", no_wrap=False)
     for heading in ("status", "age", "trainer", "dataset", "model"):
         found.add_column(heading, overflow="fold")
@@ -119,6 +127,9 @@ def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str]) -> "Table
     in_sweep = any(run.sweep for run in runs)
     if in_sweep:
         found.add_column("sweep", style="dim")
+    has_jobs = in_sweep and room >= _NARROWEST
+    if has_jobs:
+        found.add_column("job", style="dim", no_wrap=True, overflow="ellipsis", max_width=room)
     for run in runs:
         scores = _scores(run, split)
         cells = [
@@ -132,9 +143,24 @@ def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str]) -> "Table
             _epsilon(run),
             *(score_text(scores.get(name)) for name in HEADLINES),
             *([run.sweep[:8]] if in_sweep else []),
+            *([_job(run)] if has_jobs else []),
         ]
         found.add_row(*map(escape, cells))
     return found
+
+
+def _room_beside(found: "Table", stream: "Stream") -> int:
+    """Returns how wide one more column may be, so that no line of the stream is wrapped."""
+    from rich.measure import Measurement
+
+    unlimited = stream.options.update(max_width=sys.maxsize)
+    return stream.width - Measurement.get(stream, unlimited, found).maximum - _BETWEEN
+
+
+def _job(run: "ListedRun") -> str:
+    """Returns what a sweep varies in its job, without what has a column of its own."""
+    words = run.name.split() if run.sweep else []
+    return " ".join(word for word in words if not word.startswith(_IN_COLUMNS))
 
 
 def _elsewhere(run: "ListedRun") -> str:

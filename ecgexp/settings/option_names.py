@@ -17,3 +17,18 @@ def option_name(class_name: str) -> str:
     """
     name = class_name.rpartition(".")[2]
     return _OTHERWISE.get(name, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+
+
+def typed_option(group: str, command: str) -> str:
+    """Return the option that a command selects for a group; empty if it selects none.
+
+    Args:
+      group: `model`, `trainer`, ….
+      command: as it was typed.
+
+    Example:
+      >>> typed_option("model", "ecgexp model=cnn1d_small trainer.epochs=2")
+      'cnn1d_small'
+    """
+    found = re.findall(rf"(?:^|\s)['\"]?{re.escape(group)}=([\w/.-]+)['\"]?(?=\s|$)", command)
+    return found[-1] if found else ""

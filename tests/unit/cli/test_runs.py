@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from io import StringIO
 from itertools import count
 
 import pytest
 from finished_runs import CENTRALIZED, failed, finished, guarantee, private
 
 from ecgexp.analysis.run_list import ListedRun
-from ecgexp.cli.runs import main
+from ecgexp.cli.runs import _room_beside, main, table
+from ecgexp.console import Stream
 from ecgexp.tracking import JsonlTracker
 from ecgexp.tracking.local import tracker as local
 
@@ -197,3 +199,30 @@ def test_a_place_that_was_named_and_is_missing_is_refused(words, capsys):
     assert shown.out == ""
     assert shown.err.startswith(f"ecgexp-runs: {' '.join(words)}: ")
     assert len(shown.err.splitlines()) == 1
+
+
+def test_model_of_a_run_is_the_option_that_was_typed():
+    fields = dict.fromkeys(ListedRun.__dataclass_fields__)
+    params = {"model._target_": "ecgexp.models.Cnn1d"}
+    typed = {"ecgexp seed=1 model=cnn1d_small model.dropout=0.1": "cnn1d_small", "ecgexp": "cnn1d"}
+    for command, model in typed.items():
+        assert ListedRun(**{**fields, "params": params, "command": command}).model == model
+
+
+@pytest.mark.parametrize(("width", "shown"), [(200, "noise_multiplier=0.8"), (95, None)])
+def test_jobs_of_a_sweep_show_what_it_varies(width, shown):
+    run = ListedRun(
+        run_id="a" * 32,
+        folder=None,
+        in_store=True,
+        name="seed=1 noise_multiplier=0.8",
+        status="FINISHED",
+        sweep="abc",
+    )
+    stream = Stream(force_terminal=True, width=width, file=StringIO(), color_system=None)
+    room = _room_beside(table([run], "test", []), stream)
+    stream.write(table([run], "test", [], room=room))
+    lines = stream.file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert ("job" in lines[0]) == bool(shown)
+    assert (shown or "abc") in lines[1]
