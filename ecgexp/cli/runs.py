@@ -100,9 +100,7 @@ def _check_named(options: argparse.Namespace) -> None:
             )
 
 
-def table(
-    runs: Sequence["ListedRun"], split: str, ids: Sequence[str], *, room: int = 0
-) -> "Table":
+def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str], *, room: int = 0) -> "Table":
     """Returns the runs as a table, one row each.
 
     Args:

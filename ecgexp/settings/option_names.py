@@ -2,7 +2,8 @@
 
 import re
 
-_OTHERWISE = {"DpSgd": "dp"}  # options whose name does not follow from the name of the class
+# Options whose name does not follow from the name of the class.
+_OTHERWISE = {"DpSgd": "dp", "NotPrivate": "none", "PrivacySpec": "dp"}
 
 
 def option_name(class_name: str) -> str:

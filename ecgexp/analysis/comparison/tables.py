@@ -10,20 +10,23 @@ from rich.text import Text
 
 from ecgexp.analysis.comparison.reading import Differing, PrivacyGuarantee
 from ecgexp.analysis.comparison.run_comparison import RunComparison
+from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip
 from ecgexp.formatting import difference_text, epsilon_text, p_value_text
+from ecgexp.settings.option_names import option_name, typed_option
 
+_CLASS = "._target_"
 _SURE = {True: "yes", False: "no", None: ""}
 
 
 def render(found: RunComparison) -> Group:
-    """Return all tables and notes, without the verdict."""
+    """Return the verdict, all tables and the notes."""
     parts: list[Any] = [
         Text(f"{key}: {run.name} · {run.run_id}") for key, run in (("A", found.a), ("B", found.b))
     ]
     parts += [Text(warning, style="bold red") for warning in found.warnings]
-    parts += [Text(), *_configuration(found)]
+    parts += [Text(), Text(found.verdict, style="bold"), Text(), *_configuration(found)]
     if found.pairs is not None and found.scores is not None:
         parts += [
             _title(
@@ -57,15 +60,57 @@ def render(found: RunComparison) -> Group:
 
 def _configuration(found: RunComparison) -> Iterator[Any]:
     yield _title("What differs")
-    rows = [*found.differing.settings, *found.differing.origin]
+    rows = [*_settings(found), *found.differing.origin]
     if rows:
         table = _table("", "A", "B", right=False)
         for row in rows:
             table.add_row(Text(_name(row)), Text(_value(row.a)), Text(_value(row.b)))
         yield table
+    if len(rows) < len(found.differing.settings) + len(found.differing.origin):
+        yield _note("without settings of parts that only one run has; --output FILE has them")
     if not found.differing.settings:
         yield _note("no setting that affects the result")
     yield Text()
+
+
+def _settings(found: RunComparison) -> list[Differing]:
+    """Return the settings that differ, by their options where a part is another one.
+
+    Of a part of another class, settings that only one run has are left out.
+    """
+    every = found.differing.settings
+    other_class = {
+        group for row in every for group in [row.name.removesuffix(_CLASS)] if group != row.name
+    }
+    rows = []
+    for group in dict.fromkeys(row.name.partition(".")[0] for row in every):
+        a, b = (_option(run, group) for run in (found.a, found.b))
+        if a == b and group in other_class:  # classes of one name in two packages
+            a, b = (run.params.get(f"{group}{_CLASS}") for run in (found.a, found.b))
+        if a != b:
+            rows.append(Differing(name=group, a=a, b=b))
+        for row in every:
+            if row.name.partition(".")[0] != group or row.name == f"{group}{_CLASS}":
+                continue
+            if group in other_class and (row.a is None or row.b is None):
+                continue
+            if row.name.endswith(_CLASS):
+                row = Differing(  # noqa: PLW2901
+                    name=row.name.removesuffix(_CLASS),
+                    a=row.a and option_name(row.a),
+                    b=row.b and option_name(row.b),
+                )
+            rows.append(row)
+    return rows
+
+
+def _option(run: StoredRun, group: str) -> str | None:
+    """Return the option of a part that was typed, else that of its class; None without one."""
+    part = run.params.get(f"{group}{_CLASS}")
+    if not part:
+        return None
+    typed = typed_option(group, run.tags.get("command", ""))
+    return typed or option_name(part).removesuffix(f"_{group}")
 
 
 def _name(row: Differing) -> str:

@@ -209,7 +209,7 @@ def test_model_of_a_run_is_the_option_that_was_typed():
         assert ListedRun(**{**fields, "params": params, "command": command}).model == model
 
 
-@pytest.mark.parametrize(("width", "shown"), [(200, "noise_multiplier=0.8"), (95, None)])
+@pytest.mark.parametrize(("width", "shown"), [(200, "noise_multiplier=0.8"), (105, None)])
 def test_jobs_of_a_sweep_show_what_it_varies(width, shown):
     run = ListedRun(
         run_id="a" * 32,

@@ -160,6 +160,27 @@ def test_verdict_names_a_run_better_on_every_patient(make_run, compare_command):
     assert "its score is optimistic" in text
 
 
+def test_other_parts_are_named_by_their_options(make_run, compare_command):
+    public = {"privacy._target_": "ecgexp.privacy.NotPrivate", "model.filters": "[32]"}
+    noisy = {"privacy._target_": "ecgexp.privacy.PrivacySpec", "privacy.max_epsilon": "None"}
+    model = {"model._target_": "ecgexp.models.Cnn1d"}
+    a = make_run("a", predictions(), settings=public | model)
+    b = make_run(
+        "b",
+        predictions(right=slightly_better),
+        settings=noisy | model | {"model.filters": "[16]"},
+        tags={"command": "ecgexp model=cnn1d_small trainer=dp"},
+    )
+    text, values = compare_command(a, b)
+    assert "privacy none dp" in text
+    assert "model cnn1d cnn1d_small model.filters [32] [16]" in text
+    assert "NotPrivate" not in text
+    assert "max_epsilon" not in text
+    assert "privacy.max_epsilon" in {row["name"] for row in values["settings"]}
+    assert text.count(values["verdict"]) == 2
+    assert text.index(values["verdict"]) < text.index("What differs")
+
+
 def test_verdict_calls_a_small_difference_chance(make_run, compare_command):
     def another(patient, place):
         return (place % 8 != 0) ^ (place == patient) ^ ((place == 8) & (patient < 3))
