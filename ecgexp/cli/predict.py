@@ -175,7 +175,14 @@ def _annotate_all(
         raise DataError(f"RECORD: no record was annotated; {next(iter(failed.values()))}")
     for table in report.render(model, done):
         console.print_result(table)
-    for remark in [*report.model_notes(model), *report.agreement_notes(model, done), *remarks]:
+    annotated = [stem for stem in stems if stem.name not in failed]
+    own = [] if model.own is None else model.own.notes(annotated)
+    for remark in [
+        *report.model_notes(model),
+        *report.agreement_notes(model, done),
+        *own,
+        *remarks,
+    ]:
         console.print_result(f"note: {remark}")
     names = ", ".join(output_files.names_of("<record>", options.extension))
     console.print_result(f"{options.output}/: {names}")

@@ -1,6 +1,6 @@
 """The model of a finished run, with the label grouping of the run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ import numpy as np
 
 from ecgexp.data.beats import databases
 from ecgexp.evaluation.stored_tables import read_predictions
+from ecgexp.inference.own_records import OwnRecords, own_records
 from ecgexp.inference.training_patients import Exposure, exposure_of
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.saved_classifier import load_classifier
@@ -59,12 +60,14 @@ class TrainedModel:
       classifier: The model, with its preprocessing.
       class_of: Annotation symbol -> index of its class.
       exposure: The records and patients that the model may have been trained on.
+      own: The own recordings that the run read; None for a published database.
     """
 
     name: str
     classifier: Classifier
     class_of: Mapping[str, int]
     exposure: Exposure
+    own: OwnRecords | None = None
 
     @property
     def learned_from(self) -> str:
@@ -75,6 +78,10 @@ class TrainedModel:
     def is_synthetic(self) -> bool:
         """Whether the training data are synthetic."""
         return self.classifier.database.startswith("synthetic")
+
+    def own_notes(self, stems: Sequence[Path]) -> list[str]:
+        """Return notes on the records, by their paths without suffix, that the run itself read."""
+        return [] if self.own is None else list(self.own.notes(stems))
 
     def labels(self, symbols: np.ndarray) -> np.ndarray:
         """Return the classes of annotation symbols.
@@ -110,11 +117,13 @@ def load_model(run: FinishedRun) -> TrainedModel:
             "FINISHED, as listed by ecgexp-ui"
         )
     classifier = load_classifier(folder)
+    exposure = _exposure(run, databases(classifier.database)[0])
     return TrainedModel(
         name=run.name,
         classifier=classifier,
         class_of=_class_of(run, classifier.class_names),
-        exposure=_exposure(run, databases(classifier.database)[0]),
+        exposure=exposure,
+        own=_own_records(run, exposure),
     )
 
 
@@ -164,3 +173,17 @@ def _exposure(run: FinishedRun, database: str) -> Exposure:
             {"record": found.records, "patient": found.patients, "sample": found.samples}
         )
     return exposure_of(params, database, tests)
+
+
+def _own_records(run: FinishedRun, exposure: Exposure) -> OwnRecords | None:
+    keys = [f"{part}{key}" for part in ("", "train.") for key in ("path", "name", "records")]
+    names = [f"dataset.{key}" for key in (*keys, "parts")]
+    params = {name: _setting(run, name) for name in names if name in run.params}
+    file = run.artifact("predictions/validation.parquet") if params else None
+    validated = () if file is None else read_predictions(file, fix=run.fix).records.tolist()
+    return own_records(
+        params,
+        validated=frozenset(map(str, validated)),
+        tested=frozenset(exposure.tested_on),
+        keeps_records_whole=exposure.tests_whole_records,
+    )

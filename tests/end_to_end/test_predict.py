@@ -371,6 +371,24 @@ def test_a_model_of_real_data_is_not_called_synthetic(made, records, capsys, tmp
     assert "trained on mitdb 1.0.0" in said.out
 
 
+def test_own_recordings_without_holdout_beats_are_noted(spoiled, records, capsys, tmp_path):
+    """The agreement on a run's own training records is not shown as one on new patients."""
+    own = {"dataset.path": str(records), "split._target_": "ecgexp.data.InterPatient"}
+    run, output = spoiled(params=lambda params: params | own), tmp_path / "out"
+    beats = {"record": ["s001"], "patient": ["p001"], "sample": [9], "class": ["N"]}
+    beats |= {"predicted": ["N"], "probability/N": [0.9], "probability/V": [0.1]}
+    (run / "predictions").mkdir()
+    for split, name in (("validation", "s002"), ("test", "s001")):
+        table = pd.DataFrame(beats | {"record": [name]})
+        table.to_parquet(run / "predictions" / f"{split}.parquet")
+    names = [records / name for name in ("s001", "s002", "s003", "s004")]
+    said = run_predict(capsys, run, *names, "--output", output).out
+    text = " ".join(said.split())
+    assert "2 of 4 records are of the run's own recordings" in text
+    assert "(s003, s004): the model may have been trained on them" in text
+    assert "1 of 4 records is one of the run's validation records (s002)" in text
+
+
 def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(
     made, records, capsys, tmp_path
 ):
