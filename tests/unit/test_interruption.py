@@ -13,6 +13,7 @@ from ecgexp.interruption import handle_signals
 class Anything:
     pass
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background ignores it
 handle_signals(lambda name: print(name, flush=True))
 anything = Anything()
 seen = weakref.ref(anything, lambda _: signal.raise_signal(int(sys.argv[1])))
