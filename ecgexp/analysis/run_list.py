@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ecgexp.settings.declaration import DataError
-from ecgexp.settings.option_names import option_name, typed_option
+from ecgexp.settings.option_names import option_name
 from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
 from ecgexp.storage.reading import MissingFileError, read_json
 from ecgexp.tracking.debug_mark import DEBUG
@@ -38,7 +38,7 @@ _PARAMS = (
 )
 _PROCESS = ("process.host", "process.pid", "process.started")
 _SWEEP = ("sweep", "sweep.role")
-_TAGS = (PARENT_TAG, RUN_DIR_TAG, *_SWEEP, "command", "status.reason", DEBUG, *_PROCESS)
+_TAGS = (PARENT_TAG, RUN_DIR_TAG, *_SWEEP, "command", "model", "status.reason", DEBUG, *_PROCESS)
 _FIX = "restore the file from a copy, or start the run again"
 
 Guarantee = Literal["none", "simulation", "private"]
@@ -64,6 +64,7 @@ class ListedRun:
       sweep: digest of the sweep that it is a job of; empty for a single run.
       parent_id: MLflow id of the sweep's parent run; None without one.
       debug: preset of a debug run, whose scores mean nothing; empty for any other run.
+      option: of `model=`; empty if unknown.
       is_parent: whether it is the parent run of a sweep, which trains nothing itself.
       params: dotted name -> value, as text: `seed`, the unit, and what parts the run is made of.
       scores: split -> headline -> final score; undefined scores are missing.
@@ -85,6 +86,7 @@ class ListedRun:
     sweep: str = ""
     parent_id: str | None = None
     debug: str = ""
+    option: str = ""
     is_parent: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -104,7 +106,7 @@ class ListedRun:
     def model(self) -> str:
         """The option of `model=`, e.g. `cnn1d_small`, else the architecture; empty if unknown."""
         architecture = option_name(self.params.get("model._target_", ""))
-        return architecture and (typed_option("model", self.command) or architecture)
+        return self.option or architecture
 
     @property
     def dataset(self) -> str:
@@ -264,6 +266,7 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Any]:
         "sweep": tags.get("sweep", ""),
         "parent_id": tags.get(PARENT_TAG),
         "debug": tags.get(DEBUG, ""),
+        "option": tags.get("model", ""),
         "is_parent": tags.get("sweep.role") == "parent",
     }
 

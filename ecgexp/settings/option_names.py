@@ -3,7 +3,13 @@
 import re
 
 # Options whose name does not follow from the name of the class.
-_OTHERWISE = {"DpSgd": "dp", "NotPrivate": "none", "PrivacySpec": "dp"}
+_OTHERWISE = {
+    "DpSgd": "dp",
+    "NoAugmentation": "none",
+    "NotPrivate": "none",
+    "Pooled": "none",
+    "PrivacySpec": "dp",
+}
 
 
 def option_name(class_name: str) -> str:

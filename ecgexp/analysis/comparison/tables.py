@@ -17,6 +17,7 @@ from ecgexp.formatting import difference_text, epsilon_text, p_value_text
 from ecgexp.settings.option_names import option_name, typed_option
 
 _CLASS = "._target_"
+_NAMED_BY_CLASS = ("model", "features")  # groups whose default options are named by their class
 _SURE = {True: "yes", False: "no", None: ""}
 
 
@@ -84,15 +85,16 @@ def _settings(found: RunComparison) -> list[Differing]:
     }
     rows = []
     for group in dict.fromkeys(row.name.partition(".")[0] for row in every):
-        a, b = (_option(run, group) for run in (found.a, found.b))
-        if a == b and group in other_class:  # classes of one name in two packages
+        is_other = group in other_class
+        a, b = (_option(run, group, only_typed=not is_other) for run in (found.a, found.b))
+        if is_other and a == b:  # classes of one name in two packages
             a, b = (run.params.get(f"{group}{_CLASS}") for run in (found.a, found.b))
-        if a != b:
+        if a != b and (is_other or (a and b)):
             rows.append(Differing(name=group, a=a, b=b))
         for row in every:
             if row.name.partition(".")[0] != group or row.name == f"{group}{_CLASS}":
                 continue
-            if group in other_class and (row.a is None or row.b is None):
+            if is_other and (row.a is None or row.b is None):
                 continue
             if row.name.endswith(_CLASS):
                 row = Differing(  # noqa: PLW2901
@@ -104,12 +106,21 @@ def _settings(found: RunComparison) -> list[Differing]:
     return rows
 
 
-def _option(run: StoredRun, group: str) -> str | None:
-    """Return the option of a part that was typed, else that of its class; None without one."""
+def _option(run: StoredRun, group: str, *, only_typed: bool) -> str | None:
+    """Return the option of a part that was typed, else that of its class; None without one.
+
+    Args:
+      run: A or B.
+      group: e.g. `model`.
+      only_typed: whether not to name it by its class, because options of most groups share
+        one, e.g. `grouping=aami4` and `grouping=aami5`.
+    """
     part = run.params.get(f"{group}{_CLASS}")
     if not part:
         return None
-    typed = typed_option(group, run.tags.get("command", ""))
+    typed = run.tags.get(group) or typed_option(group, run.tags.get("command", ""))
+    if only_typed and group not in _NAMED_BY_CLASS:
+        return typed or None
     return typed or option_name(part).removesuffix(f"_{group}")
 
 

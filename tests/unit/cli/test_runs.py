@@ -201,12 +201,12 @@ def test_a_place_that_was_named_and_is_missing_is_refused(words, capsys):
     assert len(shown.err.splitlines()) == 1
 
 
-def test_model_of_a_run_is_the_option_that_was_typed():
-    fields = dict.fromkeys(ListedRun.__dataclass_fields__)
-    params = {"model._target_": "ecgexp.models.Cnn1d"}
-    typed = {"ecgexp seed=1 model=cnn1d_small model.dropout=0.1": "cnn1d_small", "ecgexp": "cnn1d"}
-    for command, model in typed.items():
-        assert ListedRun(**{**fields, "params": params, "command": command}).model == model
+def test_model_of_a_run_is_its_option(tmp_path, capsys):
+    for name, tags in (("0", {"model": "cnn1d_small"}), ("1", {})):
+        finished(tmp_path / "runs" / name, params=CENTRALIZED, tags=tags)
+    assert main(["--runs-dir", str(tmp_path / "runs"), "--json"]) == 0
+    models = [json.loads(line)["model"] for line in capsys.readouterr().out.splitlines()]
+    assert sorted(models) == ["cnn1d", "cnn1d_small"]
 
 
 @pytest.mark.parametrize(("width", "shown"), [(200, "noise_multiplier=0.8"), (105, None)])

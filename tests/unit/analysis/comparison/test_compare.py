@@ -163,17 +163,19 @@ def test_verdict_names_a_run_better_on_every_patient(make_run, compare_command):
 def test_other_parts_are_named_by_their_options(make_run, compare_command):
     public = {"privacy._target_": "ecgexp.privacy.NotPrivate", "model.filters": "[32]"}
     noisy = {"privacy._target_": "ecgexp.privacy.PrivacySpec", "privacy.max_epsilon": "None"}
-    model = {"model._target_": "ecgexp.models.Cnn1d"}
+    model = {"model._target_": "ecgexp.models.Cnn1d", "device._target_": "ecgexp.training.Device"}
     a = make_run("a", predictions(), settings=public | model)
     b = make_run(
         "b",
         predictions(right=slightly_better),
-        settings=noisy | model | {"model.filters": "[16]"},
-        tags={"command": "ecgexp model=cnn1d_small trainer=dp"},
+        settings=noisy | model | {"model.filters": "[16]", "device.threads": "2"},
+        tags={"command": "ecgexp model=cnn1d_small trainer=dp device=cpu"},
     )
     text, values = compare_command(a, b)
     assert "privacy none dp" in text
     assert "model cnn1d cnn1d_small model.filters [32] [16]" in text
+    assert "device.threads (B only) – 2" in text
+    assert "device device" not in text
     assert "NotPrivate" not in text
     assert "max_epsilon" not in text
     assert "privacy.max_epsilon" in {row["name"] for row in values["settings"]}
