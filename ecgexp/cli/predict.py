@@ -1,4 +1,4 @@
-"""Annotate WFDB records with the model of a run.
+"""Annotate WFDB and EDF records with the model of a run.
 
 For each record it writes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol per beat,
 and FOLDER/<record>.csv with the probability of each class. Each class is written as one symbol: an
@@ -73,10 +73,14 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
       DataError: the run has no model, or a record cannot be read or does not suit the model. The
         files of earlier records are written.
     """
-    from ecgexp.data.formats import wfdb_reader
     from ecgexp.data.formats.annotation_writer import check_extension
     from ecgexp.data.formats.beat_file import SUFFIXES
-    from ecgexp.data.formats.single_record import annotation_file, locate_all
+    from ecgexp.data.formats.single_record import (
+        annotation_file,
+        edf_file,
+        locate_all,
+        signal_files,
+    )
     from ecgexp.data.identity import check_stems_once
     from ecgexp.inference import output_files
 
@@ -86,17 +90,17 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
         return []
     stems = locate_all(options.records, skip=options.on_error == "skip")
     annotators = {stem: annotation_file(stem, options.annotator) for stem in stems}
-    missing = [file for file in annotators.values() if not file.is_file()]
+    # An EDF file may have annotations of its own, which are known when it is read.
+    missing = [
+        file for stem, file in annotators.items() if not file.is_file() and edf_file(stem) is None
+    ]
     if missing and options.beats == "reference":
         raise DataError(
             f"--beats reference: there is no {missing[0]}; use --beats detector, or --annotator "
             "with the annotator name of the file"
         )
     output_files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
-    check_stems_once(
-        stems,
-        lambda folder, record: wfdb_reader.signals_among(wfdb_reader.files_of(folder, record)),
-    )
+    check_stems_once(stems, lambda folder, record: signal_files(folder / record))
     run = named_run(options.run, "RUN ", store=options.store)
 
     from ecgexp.inference.model import load_model
@@ -196,24 +200,27 @@ def _annotated(
     from ecgexp.data.formats.single_record import (
         annotation_file,
         database_of,
+        edf_file,
         published_name,
         read_single,
     )
     from ecgexp.inference import report
     from ecgexp.inference.record import annotate
 
-    has_reference = annotation_file(stem, options.annotator).is_file()
-    source: Source = options.beats or ("reference" if has_reference else "detector")
+    is_edf = edf_file(stem) is not None
+    may_have_reference = is_edf or annotation_file(stem, options.annotator).is_file()
     database = database_of(stem)
     preprocessing = model.classifier.preprocessing.for_records_of(str(database)).with_aliases(
         options.lead
     )
     record, _ = read_single(
         stem,
-        annotator=options.annotator if has_reference else None,
+        annotator=options.annotator if may_have_reference else None,
         leads=preprocessing.records.recorded_leads,
         database=database,
     )
+    has_reference = len(record.samples) > 0 if is_edf else may_have_reference
+    source: Source = options.beats or ("reference" if has_reference else "detector")
     annotated = annotate(model.classifier, record, source=source, preprocessing=preprocessing)
     notes = report.notes(
         model,
@@ -268,8 +275,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "records",
         nargs="+",
         metavar="RECORD",
-        help="path of a WFDB record, with or without .hea, of a folder or RECORDS file of records, "
-        "a glob pattern, or a file of beats",
+        help="path of a WFDB or EDF record, with or without suffix, of a folder or RECORDS file of "
+        "records, a glob pattern, or a file of beats",
     )
     add(
         "--on-error",

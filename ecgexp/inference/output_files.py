@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecgexp.data.formats.annotation_writer import symbol_of, write_annotations
+from ecgexp.data.formats.discovery import SUFFIXES
 from ecgexp.data.formats.untrusted import printable
 from ecgexp.inference.record import Annotated
 from ecgexp.settings.declaration import ConfigError
@@ -57,11 +58,15 @@ def _check_apart(output: Path, stems: Sequence[Path]) -> None:
         resolved(stem).parent for stem in stems if (resolved(stem).parent / "RECORDS").exists()
     ]
     inside = [folder for folder in databases if folder in (target, *target.parents)]
-    if inside or any(target.glob("*.hea")):
+    if inside or _has_records(target):
         raise ConfigError(
             f"--output {output}: in a folder of records ({inside[0] if inside else target}); use "
             "another folder, e.g. --output ~/predictions"
         )
+
+
+def _has_records(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def write(annotated: Annotated, output: Path, extension: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from edf_bytes import edf_file
 from model_environment import make_environment, python_in
 from waiting import wait_for
 
@@ -422,6 +423,36 @@ def test_a_lead_under_another_name_is_read_with_a_note(made, records, capsys, tm
 def test_a_lead_that_is_not_there_is_one_line(made, records, capsys, tmp_path, alias, words):
     out = ("--output", tmp_path / "out")
     assert words in refused(capsys, made, records / "s001", "--lead", alias, *out, code=2)
+
+
+def test_edf_is_annotated_as_its_wfdb_record(made, records, capsys, tmp_path):
+    record, _ = read_single(records / "s001", annotator="atr")
+    lead_mv = record.signals_mv[: 20 * 360, record.lead_names.index("MLII")]
+    signal = {"digital": np.round(lead_mv * 1000).astype(int), "samples": 360, "label": "MLII"}
+    folder, beats = tmp_path / "holter", record.samples < len(lead_mv)
+    folder.mkdir()
+    (folder / "x.edf").write_bytes(edf_file([signal]))
+    run_predict(capsys, made, records / "s001", "--output", tmp_path / "wfdb")
+    # Without annotations beats are searched for.
+    said = run_predict(capsys, made, folder / "x.edf", "--output", tmp_path / "found")
+    assert "detector" in said.out
+    line = refused(
+        *(capsys, made, folder / "x", "--beats=reference", "--output", tmp_path / "none"), code=2
+    )
+    assert "--beats detector" in line
+    labels = {"sample": record.samples[beats], "symbol": record.symbols[beats]}
+    pd.DataFrame(labels).to_csv(folder / "x.csv", index=False)
+    before = contents(folder)
+    assert "in a folder of records" in refused(
+        *(capsys, made, folder / "x", "--output", folder, "--overwrite"), code=2
+    )
+    run_predict(capsys, made, folder, "--output", tmp_path / "out")
+    assert contents(folder) == before
+    one, other = (pd.read_csv(tmp_path / name) for name in ("out/x.csv", "wfdb/s001.csv"))
+    same = one.merge(other, on="sample", suffixes=("", "_wfdb")).iloc[1:-1]
+    assert len(same) > 10
+    assert same["reference"].tolist() == same["reference_wfdb"].tolist()
+    np.testing.assert_allclose(same["probability/N"], same["probability/N_wfdb"], atol=0.01)
 
 
 def test_an_empty_record_is_refused(made, capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""Read a single WFDB record by its path: signals and, if it has some, annotations."""
+"""Read a single WFDB or EDF record by its path: signals and, if it has some, annotations."""
 
 import os
 import re
@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecgexp.data.datasets.catalog import DATABASES, Database
+from ecgexp.data.formats import edf_reader
 from ecgexp.data.formats.discovery import find_records
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name, damaged, printable
 from ecgexp.data.formats.wfdb_header import RecordLine, read_record_line
-from ecgexp.data.formats.wfdb_reader import files_of, read_record
+from ecgexp.data.formats.wfdb_reader import files_of, read_record, signals_among
 from ecgexp.data.synthetic.database import SYNTHETIC, patient_in, version_of
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import resolved
@@ -22,33 +23,72 @@ _LOWEST_HZ, _HIGHEST_HZ = 10.0, 100_000.0
 
 
 def locate(name: str) -> Path:
-    """Return the path of a record without `.hea`.
+    """Return the path of a record without suffix.
 
     Args:
-      name: The path, with or without `.hea`.
+      name: The path, with or without `.hea`, `.edf` or `.bdf`.
 
     Returns:
       The path without suffix.
 
     Raises:
-      DataError: There is no such record, or its name is refused.
+      DataError: There is no such record, there are two, or its name is refused.
     """
-    stem = Path(name.removesuffix(".hea"))
+    is_edf = _is_edf(name)
+    stem = Path(name).with_suffix("") if is_edf else Path(name.removesuffix(".hea"))
     check_record_name(stem.name)
-    if not _is_there(stem.with_suffix(".hea")):
+    has_header = _is_there(stem.with_suffix(".hea"))
+    if is_edf and has_header:
         raise DataError(
-            f"record {printable(name)} was not found: there is no {stem.name}.hea in "
-            f"{printable(stem.parent)}; use the path of a WFDB record, e.g. data/mitdb/1.0.0/100"
+            f"record {printable(name)}: {stem.name}.hea beside it is a record of the same name; "
+            "rename or move one of them"
+        )
+    if not has_header and edf_file(stem) is None:
+        raise DataError(
+            f"record {printable(name)} was not found: there is no {stem.name}.hea, .edf or .bdf in "
+            f"{printable(stem.parent)}; use the path of a WFDB or EDF record, e.g. "
+            "data/mitdb/1.0.0/100"
         )
     return stem
 
 
+def edf_file(stem: Path) -> Path | None:
+    """Return the EDF or BDF file of a record; None for a WFDB record, which has a header.
+
+    Args:
+      stem: Path of the record without suffix.
+    """
+    if _is_there(stem.with_name(f"{stem.name}.hea")):
+        return None
+    paths = (
+        stem.with_name(stem.name + spelled)
+        for suffix in edf_reader.SUFFIXES
+        for spelled in (suffix, suffix.upper())
+    )
+    return next(filter(_is_there, paths), None)
+
+
+def signal_files(stem: Path) -> tuple[Path, ...]:
+    """Return the files with the signals of a record, of which some may be missing.
+
+    Args:
+      stem: Path of the record without suffix.
+    """
+    if (edf := edf_file(stem)) is not None:
+        return (edf,)
+    return tuple(signals_among(files_of(stem.parent, stem.name)))
+
+
+def _is_edf(name: str) -> bool:
+    return Path(name).suffix.lower() in edf_reader.SUFFIXES
+
+
 def locate_all(names: Sequence[str], *, skip: bool) -> list[Path]:
-    """Return the paths, without `.hea`, of all records that names stand for.
+    """Return the paths, without suffix, of all records that names stand for.
 
     Args:
       names: Records as for `locate`, folders, `RECORDS` files, and glob patterns.
-      skip: Leave out what is not a WFDB record or has a refused name, instead of raising.
+      skip: Leave out what has a refused name, instead of raising.
 
     Returns:
       The paths without suffix.
@@ -58,24 +98,18 @@ def locate_all(names: Sequence[str], *, skip: bool) -> list[Path]:
     """
     stems: list[Path] = []
     for name in names:
-        is_file = os.path.isfile(name) and not name.endswith(".hea")
+        is_file = os.path.isfile(name) and not (name.endswith(".hea") or _is_edf(name))
         if not (os.path.isdir(name) or is_file or set(name) & set("*?[")):
             stems.append(locate(name))
             continue
         shown = f"RECORD {printable(name)}"
         found = find_records(Path(name), setting=shown)
-        others = [path for path in found.files.values() if path.suffix != ".hea"]
         if found.refused and not skip:
             raise DataError(f"{shown}: {next(iter(found.refused.values()))}")
-        if others and not skip:
-            raise DataError(
-                f"{shown}: {others[0].name} is not a WFDB record; use --on-error skip to annotate "
-                "the WFDB records only"
-            )
-        stems += [path.with_suffix("") for path in found.files.values() if path not in others]
+        stems += [path.with_suffix("") for path in found.files.values()]
     if not stems:
         raise DataError(
-            f"RECORD {printable(names[0])}: there is no WFDB record; use a folder of .hea files"
+            f"RECORD {printable(names[0])}: there is no record; use a folder of .hea or .edf files"
         )
     return stems
 
@@ -119,7 +153,8 @@ def read_single(
 
     Args:
       stem: Its path without suffix, as returned by `locate`.
-      annotator: Suffix of its annotation file; None: the record has no annotations.
+      annotator: Suffix of its annotation file; None: the record has no annotations. An EDF file may
+        have annotations of its own, or a CSV beside it, instead.
       leads: Leads that are needed, as in `wfdb_reader.read_record`.
       database: As returned by `database_of`; None: determined here.
 
@@ -131,6 +166,10 @@ def read_single(
       DataError: A file is missing or damaged.
     """
     database = database or database_of(stem)
+    if (edf := edf_file(stem)) is not None:
+        record = edf_reader.read_record(edf, database, leads, annotator=annotator)
+        check_frequency(edf, record.signal_hz, database)
+        return record, database
     if annotator is not None and not annotation_file(stem, annotator).is_file():
         raise damaged(annotation_file(stem, annotator), "is missing", database)
     return read_record(stem.parent, stem.name, database, leads, annotator=annotator), database
@@ -159,6 +198,8 @@ def database_of(stem: Path) -> Database:
         lead_names=(),
         remedy="copy the record's files again",
     )
+    if edf_file(stem) is not None:
+        return unknown
     header_path = stem.with_suffix(".hea")
     line = read_record_line(header_path, unknown)
     check_frequency(header_path, line.fs_hz, unknown)
@@ -191,7 +232,7 @@ def check_frequency(header_path: Path, fs_hz: float, database: Database) -> None
 
 def published_name(stem: Path) -> str:
     """Return the name of a record in the database that publishes its signal, or its own name."""
-    published = _published(stem, None)
+    published = None if edf_file(stem) else _published(stem, None)
     return published[1] if published else stem.name
 
 

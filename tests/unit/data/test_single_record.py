@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from edf_bytes import edf_file
 from tiny_records import write_record
 
 from ecgexp.data.datasets import catalog
@@ -30,7 +31,8 @@ def test_record_is_found_with_and_without_suffix(tiny, suffix):
 @pytest.mark.parametrize("name", ["b", "a.dat", "nowhere/a", ""])
 def test_missing_record_is_refused_with_a_remedy(tiny, name):
     with pytest.raises(
-        DataError, match=r"was not found: .*use the path of a WFDB record|is refused: only letters"
+        DataError,
+        match=r"was not found: .*use the path of a WFDB or EDF record|is refused: only letters",
     ):
         locate(f"{tiny}/{name}" if name else "")
 
@@ -148,11 +150,33 @@ def test_folders_lists_and_patterns_stand_for_their_records(tmp_path):
         assert found == [tmp_path / stem for stem in stems]
 
 
-def test_what_is_no_wfdb_record_is_refused_or_left_out(tmp_path):
-    (tmp_path / "x.edf").write_bytes(b"")
-    with pytest.raises(DataError, match="there is no WFDB record; use a folder"):
+@pytest.mark.parametrize(("suffix", "typed"), [("edf", ""), ("edf", ".edf"), ("EDF", ".EDF")])
+def test_edf_record_is_read_with_annotations_of_its_own(tmp_path, suffix, typed):
+    digital = np.arange(720)
+    signal = {"digital": digital, "samples": 360, "label": "MLII"}
+    content = edf_file([signal], kind="EDF+C", annotations=[(0.5, "N"), (1.0, "lights off")])
+    (tmp_path / f"x.{suffix}").write_bytes(content)
+    stem = locate(f"{tmp_path}/x{typed}")
+    assert stem == tmp_path / "x"
+    record, database = read_single(stem, annotator="atr")
+    np.testing.assert_allclose(record.signals_mv[:, 0], digital / 1000, atol=1e-12)
+    assert (record.beat_samples.tolist(), record.fs_hz) == ([180], 360.0)
+    assert str(database) == "record x"
+    assert published_name(stem) == "x"
+
+
+def test_edf_records_of_a_folder_are_found_once(tmp_path):
+    (tmp_path / "LIST").write_text("x.edf\na\n")
+    refused = tmp_path / "$.edf"
+    refused.write_bytes(b"")
+    with pytest.raises(DataError, match="there is no record; use a folder"):
         locate_all([str(tmp_path)], skip=True)
+    refused.rename(tmp_path / "x.edf")
     write_record(tmp_path, "a")
-    with pytest.raises(DataError, match="x.edf is not a WFDB record; use --on-error skip"):
+    assert locate_all([str(tmp_path)], skip=False) == [tmp_path / "a", tmp_path / "x"]
+    assert locate_all([f"{tmp_path}/LIST"], skip=False) == [tmp_path / "x", tmp_path / "a"]
+    write_record(tmp_path, "x")
+    with pytest.raises(DataError, match=r"x\.hea beside it .*rename or move one"):
+        locate_all([f"{tmp_path}/x.edf"], skip=False)
+    with pytest.raises(DataError, match="records of the same name; rename"):
         locate_all([str(tmp_path)], skip=False)
-    assert locate_all([str(tmp_path)], skip=True) == [tmp_path / "a"]
