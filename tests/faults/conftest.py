@@ -46,7 +46,8 @@ def small_disk(tmp_path, mount):
 @pytest.fixture
 def open_folder():
     """A folder that any user can reach and, until a test says otherwise, write to."""
-    folder = Path(tempfile.mkdtemp(prefix="ecgexp-"))
+    # Not in `tempfile.tempdir`: a command that ran in this process has made it private.
+    folder = Path(tempfile.mkdtemp(prefix="ecgexp-", dir=os.environ.get("TMPDIR", "/tmp")))
     folder.chmod(0o777)
     yield folder
     folder.chmod(0o777)

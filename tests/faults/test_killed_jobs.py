@@ -35,8 +35,10 @@ def statuses(cwd):
     return sorted((attempt["name"], attempt["status"]) for attempt in attempts(cwd))
 
 
-def has_checkpoint(attempt):
-    return list(Path(attempt["run_dir"]).glob("checkpoints/step-*"))
+def has_first_epoch(attempt):
+    """Whether it has a checkpoint, and the scores of an epoch, which are written after it."""
+    folder = Path(attempt["run_dir"])
+    return any(folder.glob("checkpoints/step-*")) and (folder / "metrics.jsonl").is_file()
 
 
 def is_locked(store):
@@ -49,9 +51,9 @@ def is_locked(store):
 
 
 def stop_training(cwd, store):
-    """Stops the process of the long job, if it has a checkpoint and lets others use the store."""
+    """Stops the process of the long job, if it has an epoch and lets others use the store."""
     for attempt in attempts(cwd):
-        if attempt["name"] == LONG and has_checkpoint(attempt):
+        if attempt["name"] == LONG and has_first_epoch(attempt):
             number = int(attempt["process"]["process.pid"])
             os.kill(number, signal.SIGSTOP)
             if not is_locked(store):
