@@ -99,24 +99,13 @@ class CsvSource(FolderSource):
         """See `RecordSource`."""
         return (self.found.files[record_id],)
 
-    def read(self, record_id: str, leads: Sequence[str]) -> Record:
-        """See `RecordSource`."""
-        path = self.found.files[record_id]
-        database = Database(
-            name=self.name,
-            version="",
-            title="",
-            fs_hz=0.0,
-            records=(path.stem,),
-            lead_names=(),
-            remedy=self.fix,
-        )
-        with self._placed():
-            patient = self.patients.patient_of(record_id, ())
-            record = csv_signals_reader.read_record(path, database, self.layout, labels=self.labels)
-            check_frequency(path, record.fs_hz, database)
-        unusable = {lead: self._relative(why) for lead, why in record.unusable.items()}
-        return replace(record, record_id=record_id, patient_id=patient, unusable=unusable)
+    def _read_file(
+        self, record_id: str, path: Path, database: Database, leads: Sequence[str]
+    ) -> Record:
+        patient = self.patients.patient_of(record_id, ())
+        record = csv_signals_reader.read_record(path, database, self.layout, labels=self.labels)
+        check_frequency(path, record.fs_hz, database)
+        return replace(record, patient_id=patient)
 
     def _relative(self, message: str) -> str:
         return super()._relative(message).replace("dataset=folder:", "dataset=csv:", 1)

@@ -123,11 +123,16 @@ class FolderSource:
             remedy=_FIX,
         )
         with self._placed():
-            record = (self._read_edf if _is_edf(path) else self._read_wfdb)(
-                record_id, path, database, leads
-            )
+            record = self._read_file(record_id, path, database, leads)
         unusable = {lead: self._relative(why) for lead, why in record.unusable.items()}
         return replace(record, record_id=record_id, unusable=unusable)
+
+    def _read_file(
+        self, record_id: str, path: Path, database: Database, leads: Sequence[str]
+    ) -> Record:
+        """Read a record, by the reader of its format, with its patient."""
+        read = self._read_edf if _is_edf(path) else self._read_wfdb
+        return read(record_id, path, database, leads)
 
     def _read_wfdb(
         self, record_id: str, path: Path, database: Database, leads: Sequence[str]
