@@ -6,8 +6,8 @@ AAMI class as N, S, V, F or Q, which stands for the whole class (S for A, a, J a
 themselves; P (paced) as /; normal as N; any other class as Q, with its name in the aux string. The
 symbol ? marks a beat that is not classified, because its window extends beyond the record or it has
 no RR interval, and a beat in a segment where a lead of the model shows no usable ECG (flat, at the
-rails, noise, implausible amplitude); the column quality of the table says which. Records are never
-changed.
+rails, lead off, noise, implausible amplitude or rate); the column quality of the table says which.
+Records are never changed.
 For a model trained on beats that were cut already (dataset=arrays), RECORD is a file of such beats,
 and FOLDER/<file>.csv has the probability of each class for each of its rows.
 Research software: the annotations are not a diagnosis.

@@ -11,7 +11,7 @@ from ecgexp.data.formats.leads import find_leads
 from ecgexp.data.formats.record import Record
 from ecgexp.data.identity import window_hashes
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
-from ecgexp.data.quality.segments import beat_marks
+from ecgexp.data.quality.segments import MARKS, beat_codes
 from ecgexp.evaluation.beat_matching import Detection, match_beats
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.preprocessing import ModelPreprocessing
@@ -216,13 +216,14 @@ def annotate(
 
 def _quality(record: Record, columns: Sequence[int]) -> np.ndarray:
     """Return (num_beats,) str, the first lead without a usable ECG around each beat, and why."""
+    leads_mv = [record.signals_mv[:, column] for column in columns]
     rows = record.beat_samples * record.samples_per_frame
-    found = np.full(len(rows), "", object)
-    for column in reversed(columns):
-        marks = beat_marks(record.signals_mv[:, column], record.signal_hz, rows)
-        is_marked = marks != ""
-        found[is_marked] = [f"{record.lead_names[column]} {mark}" for mark in marks[is_marked]]
-    return found.astype(np.str_)
+    codes, leads = beat_codes(leads_mv, record.signal_hz, rows)
+    found = [
+        f"{record.lead_names[columns[lead]]} {MARKS[code]}" if code else ""
+        for code, lead in zip(codes.tolist(), leads.tolist(), strict=True)
+    ]
+    return np.asarray(found, np.str_)
 
 
 def _carried_over(symbols: np.ndarray, detection: Detection | None, num_beats: int) -> np.ndarray:

@@ -1,117 +1,151 @@
-"""Mark segments of a lead that show no usable ECG: flat, at the rails, noise, too large.
+"""Mark segments of a lead that show no usable ECG, by published indices of signal quality.
 
-The indices are those of the literature: the range of the amplitude and the share of samples at the
-rails (Clifford, Lopez, Li & Rezek 2011), the relative power of the QRS complex and the kurtosis
-(Li, Mark & Clifford 2008, doi:10.1088/0967-3334/29/1/002). The thresholds are constants, chosen on
-DS1 of mitdb such that at most 0.5 % of its beats are marked
-(`tests/unit/data/quality/test_quality_real.py`). Noise below 1 Hz, such as baseline wander, and
-noise of records shorter than a segment are not recognized.
+| mark | of a segment of 10 s |
+| --- | --- |
+| `flat` | `range_mv` below 0.05 mV |
+| `at the rails` | more than a tenth of the samples at its lowest or highest value |
+| `implausible amplitude` | `range_mv` above 15 mV; the largest QRS complexes have about 8 mV |
+| `lead off` | flat in half of its seconds; or as below, with `baseline` below 0.2 |
+| `noise` | `slow_power` below 0.9; or `contrast` below 9 and `kurtosis` below 10 |
+| `implausible rate` | no QRS complex for 4 s; or fewer than 20 or more than 250 per minute |
 
-**Guarantees**: the mark of a segment depends on the samples of its lead and segment alone, and not
-on annotations or on other records. It is not computed from one beat alone, so that a training set
-from which marked beats are removed would need a guarantee by record or patient.
+The first mark that applies counts. `indices` defines the indices and cites their sources. The
+thresholds are constants, chosen on DS1 of mitdb such that at most 0.5 % of its beats are marked, by
+`scripts/quality_thresholds.py`; see `docs/reference/signal-quality.md`.
+
+**Guarantees** (`tests/unit/data/quality`): the mark of a segment depends on the samples of its lead
+and segment alone, and not on annotations, other segments or other records. It is not computed from
+one beat alone, so that a training set from which marked beats are removed needs a guarantee by
+record or patient.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
-import scipy.signal
-import scipy.stats
+
+from ecgexp.data.quality.indices import filtered, indices_of, kurtosis_of
 
 SEGMENT_S = 10.0
-FLAT, RAILS, NOISE, AMPLITUDE = "flat", "at the rails", "noise", "implausible amplitude"
+NO_MARK = ""
+FLAT, RAILS, AMPLITUDE = "flat", "at the rails", "implausible amplitude"
+LEAD_OFF, NOISE, RATE = "lead off", "noise", "implausible rate"
+MARKS = (NO_MARK, FLAT, RAILS, AMPLITUDE, LEAD_OFF, NOISE, RATE)
+"""All marks; `BeatSet.quality` has their places in this tuple."""
 
-_LEAST_RANGE_MV = 0.05  # of a segment, 1st to 99th percentile
-_HIGHEST_RANGE_MV = 15.0  # the largest QRS complexes have about 8 mV
-_MOST_AT_RAILS = 0.1  # share of samples
-_LEAST_SLOW_POWER = 0.75  # of 1 to 40 Hz, in 1 to 180 Hz
-_LEAST_QRS_POWER = 0.45  # of 5 to 15 Hz, in 5 to 40 Hz (pSQI), with …
-_LEAST_KURTOSIS = 4.0  # of a segment (kSQI); a normal distribution has 3
-_HIGHEST_HZ = 180.0
+_LEAST_RANGE_MV = 0.05
+_HIGHEST_RANGE_MV = 15.0
+_MOST_AT_RAILS = 0.1
+_MOST_FLAT = 0.5
+_LEAST_SLOW_POWER = 0.9
+_LEAST_CONTRAST, _LEAST_KURTOSIS = 9.0, 10.0
+_LEAST_BASELINE = 0.2
+_LEAST_PER_MIN, _MOST_PER_MIN = 20.0, 250.0
+_LONGEST_GAP_S = 4.0
+
+
+def segment_length(fs_hz: float) -> int:
+    """Return the number of samples of a segment.
+
+    Args:
+      fs_hz: Sampling frequency of the lead.
+    """
+    return max(1, round(SEGMENT_S * fs_hz))
+
+
+def mark_segments(segments_mv: np.ndarray, fs_hz: float) -> np.ndarray:
+    """Mark segments of a lead; each mark depends on the samples of its own segment alone.
+
+    Args:
+      segments_mv: (num_segments, length) float64, millivolts, as recorded. Segments of less than
+        10 s are not marked for noise or rate: they are too short for a spectrum.
+      fs_hz: Their sampling frequency.
+
+    Returns:
+      (num_segments,) str, one of `MARKS`.
+
+    Example:
+      >>> mark_segments(np.zeros((1, 3600)), 360.0).tolist()
+      ['flat']
+    """
+    return np.asarray(MARKS)[_codes(segments_mv, fs_hz)]
 
 
 def segment_marks(lead_mv: np.ndarray, fs_hz: float) -> tuple[np.ndarray, int]:
-    """Mark the segments of a lead that show no usable ECG.
+    """Mark all segments of a lead.
 
     Args:
       lead_mv: (num_samples,) float64, millivolts, as recorded.
       fs_hz: Its sampling frequency.
 
     Returns:
-      marks: (num_segments,) str, `FLAT`, `RAILS`, `NOISE` or `AMPLITUDE`; empty for usable ones.
+      marks: (num_segments,) str, see `MARKS`.
       length: Samples of a segment; the last one has up to twice as many.
     """
-    length = max(1, min(round(SEGMENT_S * fs_hz), len(lead_mv)))
-    number = max(1, len(lead_mv) // length)
-    starts = np.arange(number) * length
-    ends = np.append(starts[1:], len(lead_mv))
-    low, high = (lead_mv.min(), lead_mv.max()) if len(lead_mv) else (0.0, 0.0)
-    marks = [
-        _mark(lead_mv[start:end], fs_hz, low, high)
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-    ]
-    return np.asarray(marks, np.str_), length
+    codes, length = _of_lead(lead_mv, fs_hz)
+    return np.asarray(MARKS)[codes], length
 
 
-def beat_marks(lead_mv: np.ndarray, fs_hz: float, samples: np.ndarray) -> np.ndarray:
-    """Return the mark of the segment of each beat.
+def beat_codes(
+    leads_mv: Sequence[np.ndarray], fs_hz: float, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mark of each beat: that of the first of its leads with a mark.
 
     Args:
-      lead_mv: (num_samples,) float64, millivolts, as recorded.
-      fs_hz: Its sampling frequency.
-      samples: (num_beats,) int64, rows of `lead_mv`.
+      leads_mv: One (num_samples,) float64 for each lead, millivolts, as recorded.
+      fs_hz: Their sampling frequency.
+      rows: (num_beats,) int64, samples of the R peaks at `fs_hz`.
 
     Returns:
-      (num_beats,) str; empty for beats in usable segments.
+      codes: (num_beats,) int8, places in `MARKS`; 0 for beats in usable segments.
+      leads: (num_beats,) int64, the lead that has the mark; 0 without one.
 
     Example:
-      >>> beat_marks(np.zeros(7200), 360.0, np.array([100, 5000])).tolist()
+      >>> codes, _ = beat_codes([np.zeros(7200)], 360.0, np.array([100, 5000]))
+      >>> [MARKS[code] for code in codes]
       ['flat', 'flat']
     """
-    marks, length = segment_marks(lead_mv, fs_hz)
-    return marks[np.clip(samples // length, 0, len(marks) - 1)]
+    codes, leads = np.zeros(len(rows), np.int8), np.zeros(len(rows), np.int64)
+    for number, lead_mv in enumerate(leads_mv):
+        of_segments, length = _of_lead(lead_mv, fs_hz)
+        found = of_segments[np.clip(rows // length, 0, len(of_segments) - 1)]
+        is_new = (codes == 0) & (found != 0)
+        codes[is_new], leads[is_new] = found[is_new], number
+    return codes, leads
 
 
-def _mark(segment_mv: np.ndarray, fs_hz: float, low: float, high: float) -> str:
-    """Return the mark of one segment.
-
-    Args:
-      segment_mv: (num_samples,) float64.
-      fs_hz: Its sampling frequency.
-      low: Least value of the lead, where its rail may be.
-      high: Largest value of the lead.
-    """
-    first, last = np.percentile(segment_mv, [1, 99])
-    if last - first < _LEAST_RANGE_MV:
-        return FLAT
-    if np.mean((segment_mv <= low) | (segment_mv >= high)) > _MOST_AT_RAILS:
-        return RAILS
-    if last - first > _HIGHEST_RANGE_MV:
-        return AMPLITUDE
-    return NOISE if _is_noise(segment_mv, fs_hz) else ""
+def _of_lead(lead_mv: np.ndarray, fs_hz: float) -> tuple[np.ndarray, int]:
+    """Return (num_segments,) int8 codes, and the samples of a segment."""
+    length = min(segment_length(fs_hz), len(lead_mv))
+    if not length:
+        return np.zeros(1, np.int8), segment_length(fs_hz)
+    number = len(lead_mv) // length
+    end = length * (number - 1)
+    parts = [lead_mv[:end].reshape(-1, length), lead_mv[None, end:]]
+    return np.concatenate([_codes(part, fs_hz) for part in parts if len(part)]), length
 
 
-def _is_noise(segment_mv: np.ndarray, fs_hz: float) -> bool:
-    if len(segment_mv) < round(SEGMENT_S * fs_hz):  # a short record: too little for a spectrum
-        return False
-    hz, power = scipy.signal.welch(
-        segment_mv - segment_mv.mean(), fs_hz, nperseg=min(len(segment_mv), round(2 * fs_hz))
-    )
-    qrs = _share(hz, power, (5.0, 15.0), (5.0, 40.0))
-    if _share(hz, power, (1.0, 40.0), (1.0, min(fs_hz / 2, _HIGHEST_HZ))) < _LEAST_SLOW_POWER:
-        return True
-    if qrs >= _LEAST_QRS_POWER:
-        return False
-    filtered = scipy.signal.sosfiltfilt(_band(fs_hz), segment_mv)
-    return float(scipy.stats.kurtosis(filtered, fisher=False)) < _LEAST_KURTOSIS
+def _codes(segments_mv: np.ndarray, fs_hz: float) -> np.ndarray:
+    """Return (num_segments,) int8, places in `MARKS`."""
+    found = indices_of(segments_mv, fs_hz)
+    is_long = segments_mv.shape[1] >= segment_length(fs_hz)
+    codes = np.zeros(len(segments_mv), np.int8)
 
+    def mark(name: str, applies: np.ndarray) -> None:
+        codes[(codes == 0) & applies] = MARKS.index(name)
 
-def _band(fs_hz: float) -> np.ndarray:
-    """Return a band-pass filter of 1 to 40 Hz, or up to what the frequency allows."""
-    highest = min(40.0, 0.45 * fs_hz)
-    return np.asarray(scipy.signal.butter(2, [1.0, highest], "bandpass", fs=fs_hz, output="sos"))
-
-
-def _share(
-    hz: np.ndarray, power: np.ndarray, band: tuple[float, float], of: tuple[float, float]
-) -> float:
-    inside, whole = (power[(hz >= low) & (hz < high)].sum() for low, high in (band, of))
-    return float(inside / whole) if whole > 0 else 1.0
+    mark(FLAT, found.range_mv < _LEAST_RANGE_MV)
+    mark(RAILS, found.at_rails > _MOST_AT_RAILS)
+    mark(AMPLITUDE, found.range_mv > _HIGHEST_RANGE_MV)
+    mark(LEAD_OFF, found.flat >= _MOST_FLAT)
+    if is_long:
+        without_qrs = (codes == 0) & (found.contrast < _LEAST_CONTRAST)
+        rows = np.flatnonzero(without_qrs)
+        if len(rows):
+            without_qrs[rows] = kurtosis_of(filtered(segments_mv[rows], fs_hz)) < _LEAST_KURTOSIS
+        mark(LEAD_OFF, without_qrs & (found.baseline < _LEAST_BASELINE))
+        mark(NOISE, without_qrs)
+        mark(NOISE, found.slow_power < _LEAST_SLOW_POWER)
+        rate = found.peaks_per_min
+        mark(RATE, (rate < _LEAST_PER_MIN) | (rate > _MOST_PER_MIN))
+        mark(RATE, found.longest_gap_s > _LONGEST_GAP_S)
+    return codes
