@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from ecgexp.config.location import config_dir
 from ecgexp.data.preprocessing.settings import SharedPreprocessing
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.privacy.publication import markdown
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.registry import settings_class
 from ecgexp.settings.renamed import KEYS, OPTIONS
 

@@ -27,7 +27,7 @@ class PluginOptions(SearchPathPlugin):
         Args:
           search_path: that of any application; only that of ecgexp is changed.
         """
-        from ecgexp.config.location import config_dir
+        from ecgexp.settings.location import config_dir
         from ecgexp.settings.plugins import installed
 
         places = {str(one.path).removeprefix("file://") for one in search_path.get_path()}

@@ -18,7 +18,6 @@ import numpy as np
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.quality.indices import Indices, filtered, indices_of, kurtosis_of
 from ecgexp.data.quality.segments import NO_MARK, mark_segments, segment_length
-from ecgexp.data.splits.inter_patient import DS1
 
 _QUANTILES = (0.0, 0.0005, 0.001, 0.005, 0.5, 0.995, 0.999, 0.9995, 1.0)
 _NOISE_HZ = {
@@ -106,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--root", default="data", help="folder of mitdb (ECGEXP_DATA)")
     parser.add_argument("--figure", help="file of the figure of marked segments")
     chosen = parser.parse_args(arguments)
-    dataset = RecordedDataset(root=chosen.root, records=DS1)
+    dataset = RecordedDataset(root=chosen.root, records="ds1")
     values: dict[str, list[np.ndarray]] = {}
     marked: Counter[str] = Counter()
     detected: dict[str, list[np.ndarray]] = {}

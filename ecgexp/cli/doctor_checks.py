@@ -161,37 +161,44 @@ def check_devices(_: Settings) -> Iterator[Finding]:
 
 def check_data(settings: Settings) -> Iterator[Finding]:
     """Checks which databases are present, and whether their files are complete."""
-    from ecgexp.data.datasets.catalog import DATABASES, MITDB, Database
-    from ecgexp.data.datasets.recorded import find_folder
+    from ecgexp.data.datasets.catalog import Database, find_database, published_databases
+    from ecgexp.data.datasets.recorded import all_records, find_folder
     from ecgexp.data.formats import csv_reader, wfdb_reader
     from ecgexp.data.preprocessing.settings import Layout
 
     absent = []
-    layouts: list[tuple[Database, Layout]] = [(each, "wfdb") for each in DATABASES.values()]
-    layouts.append((MITDB, "kaggle_csv"))
+    layouts: list[tuple[Database, Layout]] = [
+        (each, "wfdb") for each in published_databases().values()
+    ]
+    layouts.append((find_database("mitdb"), "kaggle_csv"))
     for database, layout in layouts:
         reader = csv_reader if layout == "kaggle_csv" else wfdb_reader
         name = f"{database.name}_csv" if layout == "kaggle_csv" else database.name
         try:
             folder = find_folder(settings.data_root, database, database.records, layout)
+            records = [
+                record
+                for record in all_records(database, folder)
+                if database.why_left_out(record) is None
+            ]
         except DataError:
             absent.append(name)
             continue
         complete = [
             record
-            for record in database.records
+            for record in records
             if all(path.is_file() for path in reader.files_of(folder, record))
         ]
-        lacking = len(complete) < len(database.records)
+        lacking = len(complete) < len(records)
         yield Finding(
             what=name,
             state="note" if lacking and layout == "wfdb" else "good",
-            found=f"{len(complete)} of {len(database.records)} records in {folder}",
+            found=f"{len(complete)} of {len(records)} records in {folder}",
             advice=f"fetch the rest: {database.fix}" if lacking and layout == "wfdb" else "",
         )
     if absent:
         fetch = "the default run needs none of them; use `ecgexp-fetch NAME`, or set ECGEXP_DATA"
-        state = "note" if len(absent) > len(DATABASES) else "good"
+        state = "note" if len(absent) == len(layouts) else "good"
         yield Finding(
             what="other data",
             state=state,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ecgexp.cli.arguments import Parser, run_command
 from ecgexp.cli.streams import command
+from ecgexp.config.location import own_folder
 from ecgexp.console import Console
-from ecgexp.data.datasets.catalog import DATABASES, find_database
+from ecgexp.data.datasets.catalog import published_databases, read_own_database
 from ecgexp.data.formats.download import PHYSIONET, download, use_server
 from ecgexp.settings.declaration import ConfigError
 
@@ -30,11 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    entry = find_database(options.database)
-    if unknown := sorted(set(options.records or ()) - set(entry.records)):
+    if options.config_dir is not None:
+        entry = read_own_database(own_folder(options.config_dir), options.database)
+    elif (entry := published_databases().get(options.database)) is None:
         raise ConfigError(
-            f"--records {' '.join(unknown)}: {entry} has no such record; use some of "
-            f"{' '.join(entry.records)}"
+            f"DATABASE {options.database}: it is not described here; use one of "
+            f"{', '.join(published_databases())}, or --config-dir DIR with "
+            "DIR/database/NAME.yaml"
         )
     use_server(options.mirror)
     with Console().progress_bar(options.database) as progress_bar:
@@ -42,14 +45,17 @@ def _fetch(options: argparse.Namespace) -> int:
             entry, options.output, records=tuple(options.records or ()), on_progress=progress_bar
         )
     print(f"{entry.title} {entry.version} is in {folder}; all files are verified.")
-    print(f"License: {entry.license}. Cite it as stated on https://doi.org/{entry.doi}.")
+    if entry.license:
+        print(f"License: {entry.license}.")
+    if entry.doi:
+        print(f"Cite it as stated on https://doi.org/{entry.doi}.")
     return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-fetch", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
-    add("database", choices=sorted(DATABASES), metavar="DATABASE", help="%(choices)s")
+    add("database", metavar="DATABASE", help=f"{', '.join(published_databases())}, or your own")
     add(
         "--output",
         type=Path,
@@ -57,6 +63,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="data.root= of the runs (ECGEXP_DATA, else data)",
     )
+    add("--config-dir", metavar="DIR", help="your own folder, with database/DATABASE.yaml")
     add("--records", nargs="+", metavar="RECORD", help="only these records")
     add(
         "--mirror",

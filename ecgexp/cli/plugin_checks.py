@@ -58,6 +58,6 @@ def _finding(plugin: plugins.Plugin) -> Finding:
 
 
 def _own_options() -> frozenset[str]:
-    from ecgexp.config.location import config_dir
+    from ecgexp.settings.location import config_dir
 
     return frozenset(plugins.options_in(config_dir()))

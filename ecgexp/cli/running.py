@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp.cli import ending
 from ecgexp.cli.single_run import start_or_resume
-from ecgexp.config.location import config_dir, overrides_in, own_folder, typed_folder
+from ecgexp.config.location import overrides_in, own_folder, typed_folder
 from ecgexp.config.untrusted_overrides import guard
 from ecgexp.interruption import handle_signals
 from ecgexp.settings.declaration import (
@@ -26,6 +26,7 @@ from ecgexp.settings.declaration import (
     OutOfTime,
 )
 from ecgexp.settings.installation import to_type
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.scratch import use_own_scratch
 from ecgexp.sweeps.cores import workers

@@ -23,11 +23,12 @@ from omegaconf.resolvers import oc
 
 from ecgexp.config.command_settings import CommandSettings, ConsoleSettings
 from ecgexp.config.explanation import explanation, one_line
-from ecgexp.config.location import config_dir, own_folder
+from ecgexp.config.location import own_folder
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.config.untrusted_overrides import container, not_an_option
 from ecgexp.settings.build import build_node
 from ecgexp.settings.declaration import ConfigError, build
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.paths import check_folders, counted_from
 from ecgexp.settings.redaction import redacted
 from ecgexp.settings.registry import public_name

@@ -9,10 +9,10 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ecgexp.config.location import config_dir
 from ecgexp.config.untrusted_overrides import NOT_AN_OPTION
 from ecgexp.settings.declaration import ConfigError, unknown_key
 from ecgexp.settings.installation import install_extra
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.renamed import OPTIONS, renamed
 
 _ABSENT = re.compile(r"Interpolation key '(dataset\.\w+)' not found\s+full_key: ([\w.]+)")

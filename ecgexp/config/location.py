@@ -1,30 +1,11 @@
-"""The folders of the YAML groups: `conf/` in a checkout, `ecgexp/conf/` in an installed wheel.
-
-A user's own folder is that of `--config-dir`.
-"""
+"""A user's own folder of YAML files, that of `--config-dir`, among the arguments of a command."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import ecgexp
 from ecgexp.settings.declaration import ConfigError
 
 _FLAGS = ("--config-dir", "-cd")
-
-_PACKAGE = Path(ecgexp.__file__).absolute().parent
-
-
-def config_dir() -> Path:
-    """Return the folder of `config.yaml` and of the configuration groups.
-
-    **Guarantees**: the folder belongs to the imported package; no folder of the working directory
-    and no module named `conf` is used instead (`tests/end_to_end/test_wheel.py`).
-
-    Returns:
-      Absolute path.
-    """
-    installed = _PACKAGE / "conf"
-    return installed if installed.is_dir() else _PACKAGE.parent / "conf"
 
 
 def own_folder(name: str | Path) -> Path:

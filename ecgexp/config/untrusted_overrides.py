@@ -25,9 +25,9 @@ from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
-from ecgexp.config.location import config_dir
 from ecgexp.settings import plugins
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.paths import check_inside
 from ecgexp.settings.redaction import HIDDEN, is_secret_name, redacted
 from ecgexp.tracking.credentials import hide, without_credentials

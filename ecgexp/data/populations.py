@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ecgexp.data.beats import TESTED, BeatSet, databases
+from ecgexp.data.datasets.catalog import published_databases
 from ecgexp.privacy.keyed_digests import DigestKey
 
 _LENGTH = 8  # successive intervals between annotated beats, taken to be unique to a patient
@@ -26,11 +27,12 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
 
     **Guarantees**: runs on the same database share an identifier whatever their splits and records,
     because neighboring data sets may differ in any unit of the database
-    (`tests/unit/data/test_populations.py`).
+    (`tests/unit/data/test_populations.py`). Runs on a published database and on one that some of
+    its records come from share an identifier too.
 
-    Across databases there is no guarantee. The copy of a record under another database name shares
-    an identifier if one of the few runs of `_LENGTH` successive intervals that identify the record
-    is the same, with the same symbols. A copy that was resampled or annotated anew is not
+    Across other databases there is no guarantee. The copy of a record under another database name
+    shares an identifier if one of the few runs of `_LENGTH` successive intervals that identify the
+    record is the same, with the same symbols. A copy that was resampled or annotated anew is not
     recognized, nor is a patient with new recordings in another database, nor beats that somebody
     else cut from the records of another database; files of such beats share an identifier if they
     have the same name or many rows in common.
@@ -44,7 +46,12 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
     """
     rows = np.flatnonzero(beats.parts != TESTED) if beats.is_of_two else np.arange(len(beats))
     name = databases(beats.database)[0].split(" ")[0]
-    words = {f"database {part}" for part in name.split("+")}
+    parts = name.split("+")
+    described = [entry for part in parts if (entry := published_databases().get(part))]
+    words = {
+        f"database {part}"
+        for part in (*parts, *(each for one in described for each in one.sources))
+    }
     if beats.cut_elsewhere:
         found = sorted(
             {hashlib.sha256(beats.signals_mv[row].tobytes()).digest() for row in rows.tolist()}

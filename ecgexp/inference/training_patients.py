@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgexp.data.datasets.catalog import DATABASES
+from ecgexp.data.datasets.catalog import published_databases
 from ecgexp.data.datasets.recorded import names_of
 from ecgexp.data.synthetic.database import patients_of
 
@@ -119,8 +119,8 @@ def exposure_of(params: Mapping[str, Any], database: str, tests: Any) -> Exposur
         and name == "mitdb"
     )
     patients: Mapping[str, str] = {}
-    if name in DATABASES:
-        patients = DATABASES[name].same_patient
+    if (entry := published_databases().get(name)) is not None:
+        patients = entry.same_patient
     elif name == "synthetic" and isinstance(params.get("dataset.num_patients"), int):
         patients = patients_of(params["dataset.num_patients"])
     tested_on, tested_patients = {}, {}

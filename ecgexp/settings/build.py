@@ -11,7 +11,8 @@ the setting takes (`tests/unit/settings/test_kinds.py`).
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -65,6 +66,9 @@ def _kind(annotation: Any) -> type | None:
     """Return the settings class or protocol of an annotation; None for other types."""
     if get_origin(annotation) is Annotated:
         return _kind(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [kind for each in get_args(annotation) if (kind := _kind(each)) is not None]
+        return kinds[0] if len(kinds) == 1 else None
     is_kind = isinstance(annotation, type) and (is_protocol(annotation) or _fields(annotation))
     return annotation if is_kind else None
 

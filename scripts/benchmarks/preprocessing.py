@@ -32,12 +32,13 @@ def straightforward(root: Path) -> int:
     import wfdb
     from scipy.signal import medfilt
 
-    from ecgexp.data.datasets.catalog import MITDB
+    from ecgexp.data.datasets.catalog import find_database
     from ecgexp.data.datasets.recorded import find_folder
 
-    folder = find_folder(root, MITDB, MITDB.records, "wfdb")
+    mitdb = find_database("mitdb")
+    folder = find_folder(root, mitdb, mitdb.records, "wfdb")
     windows = []
-    for record_id in MITDB.records:
+    for record_id in mitdb.records:
         record = wfdb.rdrecord(str(folder / record_id))
         annotation = wfdb.rdann(str(folder / record_id), "atr")
         leads = [lead - medfilt(medfilt(lead, 71), 215) for lead in record.p_signal.T]

@@ -219,7 +219,7 @@ def _with_patient(folder: Path) -> Case:
         "patient in the header",
         "a",
         "b",
-        replace(_TINY, patient_in_header=r"(?i)\bpatient\s+(\d+)"),
+        replace(_TINY, patient_comment=r"(?i)\bpatient\s+(\d+)"),
     )
 
 

@@ -368,10 +368,10 @@ def _annotations(content: object, fs_hz: float) -> list[tuple[int, str]]:
 
 
 def _patient(record_id: str, comments: list[str], database: Database) -> str:
-    if database.patient_in_header is None:
+    if database.patient_comment is None:
         return database.same_patient.get(record_id, record_id)
-    return "patient " + next(
-        found[1] for text in comments if (found := re.search(database.patient_in_header, text))
+    return next(
+        found[1] for text in comments if (found := re.search(database.patient_comment, text))
     )
 
 

@@ -32,7 +32,7 @@ from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 from ecgexp.config.compose import load_experiment
-from ecgexp.config.location import config_dir
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.declaration import ConfigError
 
 shipped = config_dir() / "experiment"

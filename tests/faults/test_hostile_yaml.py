@@ -11,9 +11,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from start_line import after_start
 
-from ecgexp.config.location import config_dir
 from ecgexp.config.untrusted_overrides import OURS, GuardedLoader
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.location import config_dir
 
 CONF = config_dir()
 CALL = "{_target_: os.mkdir, _args_: ['SENTINEL']}"

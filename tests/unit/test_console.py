@@ -8,8 +8,8 @@ import yaml
 from rich.table import Table
 
 from ecgexp import console
-from ecgexp.config.location import config_dir
 from ecgexp.console import NOTE, Console, LogHandler, Stream
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.redaction import RedactingFormatter
 
 LONG = "records s026 lack a lead of dataset.leads and are left out " * 4

@@ -1,61 +1,99 @@
-"""Catalog of databases: records, leads, publication, and the patient of each record."""
+"""Descriptions of databases: rate, leads, patients, publication, and records shared with others.
+
+Those of published databases are the YAML files `conf/database/NAME.yaml`; a user's own are such
+files in the folder of `--config-dir`.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated, Any
 
-from ecgexp.settings.declaration import ConfigError, DataError
+import yaml
+from pydantic import BeforeValidator, Field
+
+from ecgexp.data.preprocessing.settings import Name
+from ecgexp.settings.declaration import ConfigError, DataError, build, settings
+from ecgexp.settings.location import config_dir
+from ecgexp.storage.reading import read_text
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
+_SLUG = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.\-/]{0,200}")
+_TARGET = "ecgexp.data.Database"
 
 
-@dataclass(frozen=True, kw_only=True)
+def _text(value: Any) -> Any:
+    """Convert versions such as 2 or 1.0, which YAML reads as numbers."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+@settings
 class Database:
-    """A published or generated ECG database.
+    """A published, generated or own database of ECG records.
 
     Attributes:
       name: PhysioNet's short name, e.g. `"mitdb"`; also the folder below the data root.
       version: Published version; the files of another version are another database.
       title: Full name.
       fs_hz: Sampling frequency of every record.
-      records: Record names, in published order.
-      lead_names: Every lead that at least one record has.
+      records: Record names, in published order; None: those that the file `RECORDS` of the database
+        lists.
+      record_sets: Name of a set -> its records; an entry that names another set stands for the
+        records of that set, in published order.
+      left_out: Regular expression for whole names -> why such records are not used as ECG records
+        with beats.
+      lead_names: Every lead that at least one record has; empty: not known.
       num_samples: Samples per lead of every record; None if records differ in length.
       adc_gain: Units per millivolt for files that do not state it: headers with gain 0 and the CSV
-        layout. None: such files are refused.
+        layout. None: 200 for such headers, WFDB's default; such CSV files are refused.
       adc_zero: Units at zero volt in the CSV layout.
+      same_patient: Record -> patient, for records that share a patient; every other record has a
+        patient of its own.
+      patient_pattern: Regular expression; its group in a record's name is the patient.
+      patient_comment: Regular expression; its group in a comment of a record's header is the
+        patient, for databases whose headers state it.
+      same_as: Regular expression for whole names -> `database/record`, where these records come
+        from, with groups as in `re.Match.expand`. They have the patient of that record.
+      no_beat_classes: What its annotations are instead of classes of beats, so that no run can use
+        it; empty: they are classes of beats.
       slug: Folder below `https://physionet.org/files/`; empty if it is not published there.
       doi: Digital object identifier.
       license: License of the data.
-      same_patient: Record -> patient, for records that share a patient; every other record has a
-        patient of its own.
-      patient_in_header: Pattern whose first group is the patient's number in a header comment, for
-        databases whose headers state it.
+      verified: Whether this description was compared with the files of the database.
       remedy: What to do if a file is missing or damaged; empty: run the command that fetches the
         database.
 
     Example:
-      >>> MITDB.patient_of("202")
-      '201+202'
-      >>> len(MITDB.records), MITDB.fs_hz
-      (48, 360.0)
+      >>> mitdb = find_database("mitdb")
+      >>> mitdb.patient_of("202"), len(mitdb.records), mitdb.fs_hz
+      ('201+202', 48, 360.0)
+      >>> find_database("nstdb").origin_of("118e06")
+      'mitdb/118'
     """
 
     name: str
-    version: str
+    version: Annotated[str, BeforeValidator(_text)]
     title: str
     fs_hz: float
-    records: tuple[str, ...]
-    lead_names: tuple[str, ...]
+    records: tuple[Name, ...] | None = None
+    record_sets: Mapping[str, tuple[Name, ...]] = Field(default_factory=dict)
+    left_out: Mapping[str, str] = Field(default_factory=dict)
+    lead_names: tuple[str, ...] = ()
     num_samples: int | None = None
     adc_gain: float | None = None
     adc_zero: int = 0
+    same_patient: Mapping[Name, Name] = Field(default_factory=dict)
+    patient_pattern: str | None = None
+    patient_comment: str | None = None
+    same_as: Mapping[str, str] = Field(default_factory=dict)
+    no_beat_classes: str = ""
     slug: str = ""
     doi: str = ""
     license: str = ""
-    same_patient: Mapping[str, str] = field(default_factory=dict)
-    patient_in_header: str | None = None
+    verified: bool = True
     remedy: str = ""
 
     def __str__(self) -> str:
@@ -64,7 +102,51 @@ class Database:
     @property
     def fix(self) -> str:
         """What to do if a file is missing or damaged, as the end of a message."""
-        return self.remedy or f"run `ecgexp-fetch {self.name}`"
+        if self.remedy or not self.slug:
+            return self.remedy or "copy its files again"
+        own = "" if self.name in published_databases() else " --config-dir DIR"
+        return f"run `ecgexp-fetch{own} {self.name}`"
+
+    def record_set(self, name: str) -> tuple[str, ...]:
+        """Return the records of one of `record_sets`.
+
+        Raises:
+          KeyError: There is no such set.
+        """
+        found = self.record_sets[name]
+        if not any(each in self.record_sets for each in found):
+            return found
+        members = {
+            record
+            for each in found
+            for record in (self.record_set(each) if each in self.record_sets else (each,))
+        }
+        return tuple(record for record in self.records or sorted(members) if record in members)
+
+    def why_left_out(self, record_id: str) -> str | None:
+        """Return why a record is not used as a record with beats; None: it is used."""
+        return next(
+            (why for rule, why in self.left_out.items() if re.fullmatch(rule, record_id)), None
+        )
+
+    def origin_of(self, record_id: str) -> str:
+        """Return where a record comes from, as `database/record`; itself, if it is an original."""
+        for rule, target in self.same_as.items():
+            if found := re.fullmatch(rule, record_id):
+                return found.expand(target)
+        return f"{self.name}/{record_id}"
+
+    def person_of(self, record_id: str) -> str:
+        """Return `database/patient` of the origin of a record, which databases may share."""
+        origin, _, original = self.origin_of(record_id).partition("/")
+        entry = self if origin == self.name else published_databases().get(origin)
+        patients = {} if entry is None else entry.same_patient
+        return f"{origin}/{patients.get(original, original)}"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The databases that some of the records come from, without itself."""
+        return tuple(dict.fromkeys(target.partition("/")[0] for target in self.same_as.values()))
 
     def patient_of(self, record_id: str, comments: Sequence[str] = ()) -> str:
         """Return the patient of a record.
@@ -77,13 +159,27 @@ class Database:
           The patient's id.
 
         Raises:
-          DataError: The header does not name the patient, although the database's headers do.
+          DataError: The name or the header does not state the patient, as those of this database
+            do.
         """
-        if self.patient_in_header is None:
-            return self.same_patient.get(record_id, record_id)
+        origin, _, original = self.origin_of(record_id).partition("/")
+        if origin != self.name:
+            entry = published_databases().get(origin)
+            return original if entry is None else entry.patient_of(original, comments)
+        if record_id in self.same_patient:
+            return self.same_patient[record_id]
+        if self.patient_pattern is not None:
+            if found := re.search(self.patient_pattern, record_id):
+                return found[1]
+            raise DataError(
+                f"database.patient_pattern of {self} does not match record {record_id}; correct "
+                "the pattern"
+            )
+        if self.patient_comment is None:
+            return record_id
         for comment in comments:
-            if found := re.search(self.patient_in_header, comment):
-                return f"patient {found.group(1)}"
+            if found := re.search(self.patient_comment, comment):
+                return found[1]
         raise DataError(
             f"{record_id}.hea does not name its patient, which splits by patient need; {self.fix}"
         )
@@ -91,6 +187,66 @@ class Database:
     def published_sha256(self) -> Mapping[str, str]:
         """Return file name -> SHA-256 as published by PhysioNet; empty if no list is packaged."""
         return _published_sha256(f"{self.name}-{self.version}.sha256")
+
+    def checked(self, setting: str) -> "Database":
+        """Return this description of a user's own database, after a check of its texts.
+
+        Args:
+          setting: Where it stands in the configuration, e.g. `dataset.database`.
+
+        Raises:
+          ConfigError: The name is that of a published database or no name of a folder, the slug
+            is no relative path, or a pattern is no regular expression with one group.
+        """
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"{setting}.name={self.name!r}: use at most 64 letters, digits and _.-, e.g. holter"
+            )
+        if self.name in published_databases():
+            raise ConfigError(
+                f"{setting}.name={self.name}: it is the name of a published database; use "
+                f"{setting}={self.name}, or another name"
+            )
+        if self.slug and not _SLUG.fullmatch(self.slug):
+            raise ConfigError(
+                f"{setting}.slug={self.slug!r}: use a folder below https://physionet.org/files/, "
+                "e.g. mitdb/1.0.0"
+            )
+        for key in ("patient_pattern", "patient_comment"):
+            _check_pattern(f"{setting}.{key}", getattr(self, key), groups=1)
+        for key in ("left_out", "same_as"):
+            for rule in getattr(self, key):
+                _check_pattern(f"{setting}.{key}", rule)
+        for rule, target in self.same_as.items():
+            try:
+                re.sub(rule, target, "")
+            except (re.error, IndexError) as error:
+                raise ConfigError(
+                    f"{setting}.same_as={target}: {error}; use database/record, with \\1 for the "
+                    "first group"
+                ) from error
+            if not re.fullmatch(r"[^/]+/[^/]+", target):
+                raise ConfigError(
+                    f"{setting}.same_as={target}: it is not database/record; use e.g. mitdb/100"
+                )
+        return self
+
+
+def _check_pattern(setting: str, pattern: str | None, *, groups: int | None = None) -> None:
+    if pattern is None:
+        return
+    try:
+        found = re.compile(pattern).groups
+    except re.error as error:
+        raise ConfigError(
+            f"{setting}={pattern!r}: it is not a regular expression ({error}); use e.g. "
+            "'^(p[0-9]+)'"
+        ) from error
+    if groups is not None and found != groups:
+        raise ConfigError(
+            f"{setting}={pattern!r}: it has {found} groups; put the patient's id in the only "
+            "group, and use (?:...) for others"
+        )
 
 
 @cache
@@ -116,96 +272,77 @@ def parse_sha256sums(text: str) -> dict[str, str]:
     }
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-# Division of de Chazal, O'Dwyer & Reilly 2004, without the four records with paced beats. Records
-# 201 and 202 come from one patient and are on different sides.
-DS1 = _names(
-    "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230"
-)
-DS2 = _names(
-    "100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234"
-)
-PACED = ("102", "104", "107", "217")
-# Second lead V5, V2 or V4 instead of V1.
-_WITHOUT_V1 = {"100", "103", "114", "117", "123", "124"}
-INTER_PATIENT_TWO_LEAD = tuple(sorted(record for record in DS1 + DS2 if record not in _WITHOUT_V1))
-WITHIN_RECORD = _names("100 103 104 124 207 208 213 220 222 223")
-
-RECORD_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "ds1": DS1,
-        "ds2": DS2,
-        "without_pacemaker": tuple(sorted(DS1 + DS2)),
-        "paced": PACED,
-        "two_lead": INTER_PATIENT_TWO_LEAD,
-        "within_record": WITHIN_RECORD,
-    }
-)
-
-MITDB = Database(
-    name="mitdb",
-    version="1.0.0",
-    title="MIT-BIH Arrhythmia Database",
-    fs_hz=360.0,
-    records=tuple(sorted(DS1 + DS2 + PACED)),
-    lead_names=("MLII", "V1", "V2", "V4", "V5"),
-    num_samples=650_000,
-    adc_gain=200.0,
-    adc_zero=1024,
-    slug="mitdb/1.0.0",
-    doi="10.13026/C2F305",
-    license="Open Data Commons Attribution License v1.0",
-    same_patient=MappingProxyType({"201": "201+202", "202": "201+202"}),
-)
-
-SVDB = Database(
-    name="svdb",
-    version="1.0.0",
-    title="MIT-BIH Supraventricular Arrhythmia Database",
-    fs_hz=128.0,
-    records=tuple(str(n) for n in (*range(800, 813), *range(820, 830), *range(840, 895))),
-    lead_names=("ECG1", "ECG2"),
-    adc_gain=200.0,  # WFDB's default, for the headers of this database with gain 0
-    slug="svdb/1.0.0",
-    doi="10.13026/C2V30W",
-    license="Open Data Commons Attribution License v1.0",
-)
-
-INCARTDB = Database(
-    name="incartdb",
-    version="1.0.0",
-    title="St Petersburg INCART 12-lead Arrhythmia Database",
-    fs_hz=257.0,
-    records=tuple(f"I{n:02d}" for n in range(1, 76)),
-    lead_names=("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"),
-    slug="incartdb/1.0.0",
-    doi="10.13026/C2V88N",
-    license="Open Data Commons Attribution License v1.0",
-    patient_in_header=r"(?i)\bpatient\s+(\d+)",  # 75 records of 32 patients
-)
-
-DATABASES: Mapping[str, Database] = MappingProxyType(
-    {entry.name: entry for entry in (MITDB, SVDB, INCARTDB)}
-)
+@cache
+def published_databases() -> Mapping[str, Database]:
+    """Return the databases that are described in `conf/database/`, by their names."""
+    paths = sorted((config_dir() / "database").glob("*.yaml"))
+    return MappingProxyType({path.stem: _read(path) for path in paths})
 
 
 def find_database(name: str) -> Database:
-    """Return the database with this name.
+    """Return the published database with this name.
 
     Args:
       name: Short name, e.g. `"mitdb"`.
 
     Returns:
-      The entry of the catalog.
+      Its description.
 
     Raises:
-      ConfigError: The catalog has no such entry.
+      ConfigError: `conf/database/` has no such file.
     """
-    if name not in DATABASES:
+    if name not in published_databases():
         raise ConfigError(
-            f"dataset.database={name!r}: not in the catalog; use one of {', '.join(DATABASES)}"
+            f"dataset.database={name!r}: not a published database that is described here; use one "
+            f"of {', '.join(published_databases())}, a description with "
+            "`- /database@database: NAME` in your own dataset, or dataset=folder"
         )
-    return DATABASES[name]
+    return published_databases()[name]
+
+
+def read_own_database(folder: Path, name: str) -> Database:
+    """Read the description of a user's own database, `database/NAME.yaml`.
+
+    Args:
+      folder: The folder of `--config-dir`.
+      name: Its name.
+
+    Returns:
+      The description.
+
+    Raises:
+      ConfigError: There is no such file, or it is not such a description.
+    """
+    path = folder / "database" / f"{name}.yaml"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        raise ConfigError(f"{name}: there is no {path}; write it, or use the name of another one")
+    return _read(path).checked("database")
+
+
+def _read(path: Path) -> Database:
+    fix = "correct it as in conf/database/mitdb.yaml"
+    try:
+        values: Any = yaml.safe_load(read_text(path, fix=fix))
+    except (yaml.YAMLError, DataError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: it is not a YAML file; {fix}") from error
+    if not isinstance(values, dict) or values.pop("_target_", None) != _TARGET:
+        raise ConfigError(f"{path}: it has no line `_target_: {_TARGET}`; {fix}")
+    return build(Database, values, path=f"database {path.stem}")
+
+
+def names_in(value: Any, database: Database) -> Any:
+    """Return the records of a value of `dataset.records`.
+
+    Args:
+      value: The name of a record set of the database, of one record, or any other value.
+      database: The database.
+
+    Returns:
+      The records of the set, the one record as a tuple, or `value` unchanged.
+    """
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        text = str(value)
+        return (
+            database.record_set(text.lower()) if text.lower() in database.record_sets else (text,)
+        )
+    return value

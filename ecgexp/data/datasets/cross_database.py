@@ -1,6 +1,7 @@
 """Two databases or folders as one dataset: the first for training, the second for testing."""
 
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ecgexp.data.datasets.parts import (
     joined,
     load_parts,
     open_parts,
+    without_shared,
 )
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing, SharedPreprocessing
 from ecgexp.settings.declaration import Part, settings
@@ -31,6 +33,8 @@ class TwoDatabases(SharedPreprocessing):
       train: Database for training and validation.
       test: Database for testing. Its leads correspond to those of `train` by position: the first
         lead of each is the first column of a window, whatever its name.
+      shared_patients: What to do if both databases have records of one patient: stop, or leave
+        these records out of one of them.
 
     Example:
       >>> from ecgexp.data import DatabasePart
@@ -42,6 +46,7 @@ class TwoDatabases(SharedPreprocessing):
 
     train: Part[DatasetPart]
     test: Part[DatasetPart]
+    shared_patients: Literal["refuse", "leave_out_of_train", "leave_out_of_test"] = "refuse"
 
     def __post_init__(self):
         super().__post_init__()
@@ -67,12 +72,21 @@ class TwoDatabases(SharedPreprocessing):
         """See `Dataset.check_there`; one message names everything that is missing.
 
         Raises:
-          ConfigError: The files of a database were not found.
+          ConfigError: The files of a database were not found, or both have a patient.
         """
-        check_all_there(self._keyed())
+        self._apart()
 
-    def _keyed(self) -> dict[str, PartDataset]:
-        return {f"dataset.{part}": dataset for part, dataset in self.parts.items()}
+    def _apart(self) -> tuple[dict[str, PartDataset], tuple[str, ...]]:
+        """Return key -> part, for training first, without shared patients; and notes."""
+        keyed = {f"dataset.{part}": dataset for part, dataset in self.parts.items()}
+        check_all_there(keyed)
+        order = reversed(keyed) if self.shared_patients == "leave_out_of_train" else keyed
+        kept, notes = without_shared(
+            {key: keyed[key] for key in order},
+            leave_out=self.shared_patients != "refuse",
+            remedy="dataset.shared_patients=leave_out_of_train or leave_out_of_test",
+        )
+        return {key: kept[key] for key in keyed}, notes
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load all beats of both databases, without labels, those for training first.
@@ -85,12 +99,12 @@ class TwoDatabases(SharedPreprocessing):
           The beats; `BeatSet.parts` gives the part of each beat.
 
         Raises:
-          ConfigError: The files of a database were not found; raised before the other database is
-            preprocessed.
+          ConfigError: The files of a database were not found, or both have a patient; raised before
+            a database is preprocessed.
           DataError: Files are missing or damaged.
         """
-        self.check_there()
-        loaded = load_parts(self._keyed(), self._names(), on_progress)
+        keyed, notes = self._apart()
+        loaded = load_parts(keyed, self._names(), on_progress)
         first, second = loaded
         lead_names = zip(first.lead_names, second.lead_names, strict=True)
         return BeatSet(
@@ -99,6 +113,7 @@ class TwoDatabases(SharedPreprocessing):
                 keys=(TRAINED, TESTED),
                 lead_names=tuple(arrow(*pair) for pair in lead_names),
                 database=arrow(first.database, second.database),
+                notes=notes,
             ),
             parts=np.repeat([TRAINED, TESTED], [len(beats) for beats in loaded]),
         )

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import ReadRecord
-from ecgexp.data.datasets.catalog import DATABASES
+from ecgexp.data.datasets.catalog import published_databases
 from ecgexp.data.datasets.recorded import names_of
 from ecgexp.data.preprocessing.settings import (
     Leads,
@@ -91,7 +91,7 @@ class FolderFiles(OwnPreprocessing):
                 f"dataset.name={self.name!r}: use at most 64 letters, digits and _.-, e.g. "
                 "dataset.name=holter"
             )
-        if self.name in DATABASES:
+        if self.name in published_databases():
             raise ConfigError(
                 f"dataset.name={self.name}: it is the name of a published database; use "
                 f"dataset={self.name}, or another name"
@@ -127,7 +127,7 @@ class FolderFiles(OwnPreprocessing):
         if _VERSION.fullmatch(stem) and len(parts) > 1:
             stem = f"{re.sub(r'[^A-Za-z0-9_-]', '_', parts[-2])}-{stem}"
         stem = stem[:60] or "folder"
-        return f"{stem}_" if stem in DATABASES or not _NAME.fullmatch(stem) else stem
+        return f"{stem}_" if stem in published_databases() or not _NAME.fullmatch(stem) else stem
 
 
 @settings

@@ -1,7 +1,7 @@
 """Several databases or folders as one dataset, each preprocessed by the same settings."""
 
 from contextlib import AbstractContextManager
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from ecgexp.data.datasets.parts import (
     joined,
     load_parts,
     open_parts,
+    without_shared,
 )
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing, SharedPreprocessing
 from ecgexp.settings.declaration import ConfigError, Part, settings
@@ -25,12 +26,15 @@ class JoinedDataset(SharedPreprocessing):
     """Databases and folders, joined for training and testing; the patients of each stay apart.
 
     Record and patient ids start with the name of their part, so that equal names are not taken for
-    one patient. Nothing states whether a person was recorded in two parts. A model of this dataset
-    reads records by the lead names of the first part. The other attributes are those of
-    `SharedPreprocessing`.
+    one patient. Which records of published databases come from another one is described in
+    `conf/database/`; of other records it is not known whether a person was recorded in two parts. A
+    model of this dataset reads records by the lead names of the first part. The other attributes
+    are those of `SharedPreprocessing`.
 
     Attributes:
       parts: The parts. Their leads correspond by position, whatever their names.
+      shared_patients: What to do if two parts have records of one patient: stop, or leave these
+        records out of the later part.
 
     Example:
       >>> from ecgexp.data import DatabasePart, FolderPart
@@ -40,6 +44,7 @@ class JoinedDataset(SharedPreprocessing):
     """
 
     parts: Annotated[tuple[Part[DatasetPart], ...], Field(max_length=64)] = ()
+    shared_patients: Literal["refuse", "leave_out"] = "refuse"
 
     def __post_init__(self):
         super().__post_init__()
@@ -72,9 +77,20 @@ class JoinedDataset(SharedPreprocessing):
         """See `Dataset.check_there`.
 
         Raises:
-          ConfigError: There are fewer than two parts, or files of one were not found.
+          ConfigError: There are fewer than two parts, files of one were not found, or two parts
+            have a patient.
         """
-        check_all_there(self._datasets())
+        self._apart()
+
+    def _apart(self) -> tuple[dict[str, PartDataset], tuple[str, ...]]:
+        """Return key -> part, without shared patients; and notes."""
+        datasets = self._datasets()
+        check_all_there(datasets)
+        return without_shared(
+            datasets,
+            leave_out=self.shared_patients == "leave_out",
+            remedy="dataset.shared_patients=leave_out",
+        )
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load all beats of all parts, without labels, in the order of the parts.
@@ -87,17 +103,19 @@ class JoinedDataset(SharedPreprocessing):
           The beats.
 
         Raises:
-          ConfigError: Files of a part were not found.
+          ConfigError: Files of a part were not found, or two parts have a patient.
           DataError: Files are damaged, or two records have the same signal.
         """
-        self.check_there()
+        datasets, notes = self._apart()
         names = [part.short_name for part in self.parts]
-        loaded = load_parts(self._datasets(), names, on_progress)
+        loaded = load_parts(datasets, names, on_progress)
         leads = tuple(
             "/".join(dict.fromkeys(column))
             for column in zip(*(beats.lead_names for beats in loaded), strict=True)
         )
-        return BeatSet(**joined(loaded, keys=names, lead_names=leads, database=str(self)))
+        return BeatSet(
+            **joined(loaded, keys=names, lead_names=leads, database=str(self), notes=notes)
+        )
 
     def open_records(self) -> AbstractContextManager[ReadRecord]:
         """See `Dataset.open_records`."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from ecgexp.data.beats import COLUMNS, BeatSet, least_known
 from ecgexp.data.datasets.base import ReadRecord
-from ecgexp.data.datasets.catalog import find_database
 from ecgexp.data.datasets.folder import FolderDataset, FolderFiles
 from ecgexp.data.datasets.recorded import RecordedDataset, RecordedFiles
 from ecgexp.data.identity import check_no_copies
@@ -20,6 +19,7 @@ from ecgexp.storage.digests import digest
 if TYPE_CHECKING:
     from ecgexp.data.formats.record import Record
 
+_SHOWN = 6
 PartDataset = RecordedDataset | FolderDataset
 
 
@@ -51,7 +51,7 @@ class DatasetPart(Protocol):
 
 @settings
 class DatabasePart(RecordedFiles):
-    """A database of the catalog as a part; see `RecordedFiles` for the attributes.
+    """A database as a part; see `RecordedFiles` for the attributes.
 
     Example:
       >>> part = DatabasePart(database="svdb", leads=["ECG1"])
@@ -62,12 +62,11 @@ class DatabasePart(RecordedFiles):
     @property
     def short_name(self) -> str:
         """See `DatasetPart`."""
-        return self.database
+        return self.entry.name
 
     def check_shared(self, shared: SharedPreprocessing) -> None:
         """See `DatasetPart.check_shared`."""
-        entry = find_database(self.database)
-        shared.check_band(str(entry), entry.fs_hz)
+        shared.check_band(str(self), self.entry.fs_hz)
 
     def with_preprocessing(self, shared: SharedPreprocessing) -> RecordedDataset:
         """See `DatasetPart.with_preprocessing`."""
@@ -154,6 +153,64 @@ def check_all_there(datasets: Mapping[str, PartDataset]) -> None:
         raise ConfigError("; ".join(absent))
 
 
+def without_shared(
+    datasets: Mapping[str, PartDataset], *, leave_out: bool, remedy: str
+) -> tuple[dict[str, PartDataset], tuple[str, ...]]:
+    """Return parts of which no two have records of one patient, as far as it is described.
+
+    Databases describe which of their records come from another one (`Database.same_as`). Nothing is
+    known of the patients of folders.
+
+    **Guarantees**: A patient of whom two databases are described to have records has beats in one
+    part only (`tests/unit/data/cross_database/test_shared_patients.py`).
+
+    Args:
+      datasets: Key in the configuration -> part as a dataset. The first one of those that share a
+        patient keeps its records.
+      leave_out: Leave out the records of the others, instead of raising an error.
+      remedy: How to leave them out, for the message.
+
+    Returns:
+      The parts, in the given order, and what was left out.
+
+    Raises:
+      ConfigError: Two parts share a patient, or all records of a part would be left out.
+      DataError: The file `RECORDS` of a database is missing.
+    """
+    kept: dict[str, PartDataset] = {}
+    notes = []
+    owners: dict[str, str] = {}
+    for key, dataset in datasets.items():
+        kept[key] = dataset
+        if not isinstance(dataset, RecordedDataset):
+            continue
+        people = {name: dataset.entry.person_of(name) for name in dataset.names()}
+        shared = [name for name, person in people.items() if person in owners]
+        if shared:
+            others = ", ".join(dict.fromkeys(owners[people[name]] for name in shared))
+            what = f"{_first(shared)} of {dataset} from patients of {others}"
+            if not leave_out:
+                raise ConfigError(f"{key}: record {what}; use {remedy}")
+            if len(shared) == len(people):
+                raise ConfigError(
+                    f"{key}: all records come from patients of {others}, and none is left; leave "
+                    "them out of the other part instead"
+                )
+            kept[key] = replace(dataset, records=[name for name in people if name not in shared])
+            notes.append(f"left out: record {what}")
+        for name, person in people.items():
+            if name not in shared:
+                owners.setdefault(person, key)
+    return kept, tuple(notes)
+
+
+def _first(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} comes"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more} come"
+
+
 def load_parts(
     datasets: Mapping[str, PartDataset],
     names: Iterable[str],
@@ -181,7 +238,12 @@ def load_parts(
 
 
 def joined(
-    loaded: Sequence[BeatSet], *, keys: Sequence[str], lead_names: tuple[str, ...], database: str
+    loaded: Sequence[BeatSet],
+    *,
+    keys: Sequence[str],
+    lead_names: tuple[str, ...],
+    database: str,
+    notes: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Return the fields of a `BeatSet` of all parts.
 
@@ -193,6 +255,7 @@ def joined(
       keys: A word for each part, for the digest.
       lead_names: Of the joined beats.
       database: Of the joined beats.
+      notes: Of the joined beats, before those of the parts.
 
     Raises:
       DataError: Two records, also of different parts, have the same signal.
@@ -213,6 +276,7 @@ def joined(
         "database": database,
         "digest": digest({key: beats.digest for key, beats in zip(keys, loaded, strict=True)}),
         "patients_are": least_known(beats.patients_are for beats in loaded),
+        "notes": (*notes, *(note for beats in loaded for note in beats.notes)),
     }
 
 

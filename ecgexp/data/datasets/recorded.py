@@ -1,17 +1,18 @@
 """Recorded databases: the database, the folder of its files, and the records."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationInfo
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import ReadRecord
-from ecgexp.data.datasets.catalog import RECORD_SETS, Database, find_database
+from ecgexp.data.datasets.catalog import Database, find_database, names_in
 from ecgexp.data.preprocessing.settings import (
     Layout,
     Name,
@@ -28,34 +29,43 @@ if TYPE_CHECKING:
     from ecgexp.data.formats.source import RecordSource
 
 _MARKS = {"wfdb": ".hea", "kaggle_csv": ".csv"}
+_LIST = "RECORDS"
 _SEARCH_DEPTH = 5
 
 
 def names_of(value: Any) -> Any:
-    """Return the records of a value of `dataset.records`.
+    """Return the records of a value of `dataset.records` of a user's own recordings.
 
     Args:
-      value: The name of a record set of the catalog, e.g. `within_record`, of one record, or any
-        other value.
+      value: The name of a record set of mitdb, e.g. `within_record`, of which the recordings may be
+        a copy; of one record; or any other value.
 
     Returns:
       The records of the set, the one record as a tuple, or `value` unchanged.
     """
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        return RECORD_SETS.get(str(value).lower(), (value,))
-    return value
+    return names_in(value, find_database("mitdb"))
+
+
+def _described(database: Database | str) -> Database:
+    return find_database(database) if isinstance(database, str) else database
+
+
+def _records_of(value: Any, info: ValidationInfo) -> Any:
+    database = info.data.get("database")
+    return value if database is None else names_in(value, _described(database))
 
 
 @settings
 class RecordedFiles(OwnPreprocessing):
-    """The files of a database of the catalog, and which of its records and leads are used.
+    """The files of a database, and which of its records and leads are used.
 
     Attributes:
-      database: Its name in the catalog.
+      database: The name of a published database of `conf/database/`, or the description of another
+        one.
       layout: `wfdb`: `.hea`, `.dat`, `.atr`; `kaggle_csv`: `100.csv` and `100annotations.txt`.
       root: Folder below which the files are searched, see `find_folder`.
-      records: Record names, or a record set of the catalog (`ds1 ds2 without_pacemaker paced
-        two_lead within_record`); None: all records.
+      records: Record names, or a record set of the database (of mitdb `ds1 ds2 without_pacemaker
+        paced two_lead within_record`); None: all records with beats.
       verify: `published`: every file must have the SHA-256 that PhysioNet publishes, if the package
         has a list of them; `header`: check only sizes, header checksums and order, for files that
         were changed deliberately.
@@ -65,30 +75,56 @@ class RecordedFiles(OwnPreprocessing):
         counted.
     """
 
-    database: str = "mitdb"
+    database: Database | str = "mitdb"
     layout: Layout = "wfdb"
     root: Folder = Path("data")
-    records: Annotated[tuple[Name, ...] | None, BeforeValidator(names_of)] = None
+    records: Annotated[tuple[Name, ...] | None, BeforeValidator(_records_of)] = None
     verify: Verify = "published"
     strict: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        entry = find_database(self.database)
+        entry = self.entry
+        if isinstance(self.database, Database):
+            self.database.checked("dataset.database")
         check_named_once("dataset.records", self.records or ())
-        unknown = [name for name in self.records or () if name not in entry.records]
+        self._check_records(entry)
+        if entry.lead_names:
+            self.check_recorded(entry.lead_names, f"{entry} has")
+
+    def _check_records(self, entry: Database) -> None:
+        from ecgexp.data.formats.untrusted import is_record_name
+
+        there = entry.records
+        unknown = [
+            name
+            for name in self.records or ()
+            if (name not in there if there else not is_record_name(name))
+        ]
         if unknown and (new := OPTIONS.get(f"dataset.records={unknown[0]}")) is not None:
             raise ConfigError(renamed(f"dataset.records={unknown[0]}", new))
         if unknown or self.records == ():
+            sets = f", or one of the sets {', '.join(entry.record_sets)}"
             raise ConfigError(
                 f"dataset.records={list(self.records or ())}: {', '.join(unknown) or 'no record'} "
-                f"is not in {entry}; use records of {entry.records[0]} … {entry.records[-1]}, or "
-                f"one of the sets {', '.join(RECORD_SETS)} of mitdb"
+                f"is not in {entry}; use "
+                + (f"records of {there[0]} … {there[-1]}" if there else "dataset.records=null")
+                + (sets if entry.record_sets else "")
             )
-        self.check_recorded(entry.lead_names, f"{entry} has")
+        for name in self.records or ():
+            if (why := entry.why_left_out(name)) is not None:
+                raise ConfigError(
+                    f"dataset.records={list(self.records or ())}: {name} of {entry} is {why}; "
+                    "leave it out"
+                )
 
     def __str__(self) -> str:
-        return str(find_database(self.database))
+        return str(self.entry)
+
+    @property
+    def entry(self) -> Database:
+        """The description of the database."""
+        return _described(self.database)
 
     def folder(self) -> Path:
         """Find the folder of the files.
@@ -98,20 +134,72 @@ class RecordedFiles(OwnPreprocessing):
 
         Raises:
           DataError: No folder, or more than one, has the files; see `find_folder`.
+          ConfigError: The database has no classes of beats.
         """
         entry = self._entry()
+        if entry.no_beat_classes:
+            raise ConfigError(
+                f"dataset.database={entry.name}: it has no classes of beats, but "
+                f"{entry.no_beat_classes}, so that no model can be trained or scored on it; use "
+                "another database, or annotate its records by a trained model with ecgexp-predict"
+            )
         return find_folder(self.root, entry, self.records or entry.records, self.layout)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the records that are used.
+
+        Raises:
+          DataError: The database is not there, or its file `RECORDS` is missing.
+        """
+        entry = self._entry()
+        return self.records or tuple(
+            name for name in all_records(entry, self.folder()) if entry.why_left_out(name) is None
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of the scores must know of the database."""
+        entry = self._entry()
+        found = []
+        if not entry.verified:
+            found.append(
+                f"{entry}: its description was never compared with the files of the database; "
+                "compare numbers of records, patients and leads with its publication"
+            )
+        left_out: dict[str, list[str]] = {}
+        for name in () if self.records else all_records(entry, self.folder()):
+            if (why := entry.why_left_out(name)) is not None:
+                left_out.setdefault(why, []).append(name)
+        found += [
+            f"{entry}: left out: {', '.join(names)} ({why})" for why, names in left_out.items()
+        ]
+        return tuple(found)
+
     def _entry(self) -> Database:
-        entry = find_database(self.database)
         if self.layout == "kaggle_csv":
-            return replace(entry, remedy="unpack mondejar/mitbih-database of Kaggle there")
-        return entry
+            return replace(self.entry, remedy="unpack mondejar/mitbih-database of Kaggle there")
+        return self.entry
+
+
+def all_records(entry: Database, folder: Path) -> tuple[str, ...]:
+    """Return the records of a database: as it is described, else as its file `RECORDS` lists them.
+
+    Args:
+      entry: The database.
+      folder: Folder of its files.
+
+    Raises:
+      DataError: The file is missing or lists no record.
+    """
+    if entry.records is not None:
+        return entry.records
+    from ecgexp.data.formats.discovery import listed_names
+
+    return listed_names(folder, entry)
 
 
 @settings
 class RecordedDataset(RecordedFiles, Preprocessing):
-    """A database of the catalog, read from files.
+    """A database, read from files.
 
     See `RecordedFiles`, `OwnPreprocessing` and `SharedPreprocessing` for the attributes.
 
@@ -123,12 +211,12 @@ class RecordedDataset(RecordedFiles, Preprocessing):
 
     def __post_init__(self):
         super().__post_init__()  # of all bases
-        entry = find_database(self.database)
-        self.check_band(str(entry), entry.fs_hz)
+        self.check_band(str(self), self.entry.fs_hz)
 
     def check_there(self) -> None:
         """See `Dataset.check_there`."""
         self.folder()
+        self.names()
 
     def load(self, on_progress: OnProgress | None = None, *, path: str = "dataset") -> BeatSet:
         """Load all beats of the records, without labels.
@@ -146,15 +234,16 @@ class RecordedDataset(RecordedFiles, Preprocessing):
         # Imported here, because it imports SciPy.
         from ecgexp.data.preprocessing.pipeline import preprocess_records
 
-        return preprocess_records(
+        beats = preprocess_records(
             self, self._source(), strict=self.strict, on_progress=on_progress, path=path
         )
+        return replace(beats, notes=(*beats.notes, *self.notes()))
 
     @contextmanager
     def open_records(self) -> Iterator[ReadRecord]:
         """See `Dataset.open_records`."""
-        source = self._source()
-        yield lambda record_id: source.read(record_id, self.recorded_leads)
+        with self.open_source() as source:
+            yield lambda record_id: source.read(record_id, self.recorded_leads)
 
     @contextmanager
     def open_source(self) -> Iterator["RecordSource"]:
@@ -165,17 +254,18 @@ class RecordedDataset(RecordedFiles, Preprocessing):
         # Imported here, because it imports the readers.
         from ecgexp.data.formats.database_source import DatabaseSource
 
-        entry = self._entry()
         return DatabaseSource(
-            database=entry,
+            database=self._entry(),
             folder=self.folder(),
-            records=self.records or entry.records,
+            records=self.names(),
             layout=self.layout,
             verify=self.verify,
         )
 
 
-def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:
+def find_folder(
+    root: Path, database: Database, records: tuple[str, ...] | None, layout: Layout
+) -> Path:
     """Find the folder below `root` that has files of the records.
 
     Well-known places are searched first: the folders that `ecgexp-fetch`,
@@ -185,7 +275,8 @@ def find_folder(root: Path, database: Database, records: tuple[str, ...], layout
     Args:
       root: The data root.
       database: The database.
-      records: Record names; one of them is sufficient.
+      records: Record names; one of them is sufficient. None: they are not known, and a file
+        `RECORDS` is searched, in folders with the name of the database.
       layout: Layout of the files.
 
     Returns:
@@ -194,7 +285,7 @@ def find_folder(root: Path, database: Database, records: tuple[str, ...], layout
     Raises:
       DataError: No folder was found, or several that are not well-known places.
     """
-    wanted = {f"{record}{_MARKS[layout]}" for record in records}
+    wanted = {f"{record}{_MARKS[layout]}" for record in records or ()} or {_LIST}
     tail = Path(database.slug or database.name)
     for place in (
         tail,
@@ -204,9 +295,15 @@ def find_folder(root: Path, database: Database, records: tuple[str, ...], layout
         Path("physionet.org/files") / tail,
         f"{database.name}_csv",
     ):
-        if any((root / place / name).is_file() for name in wanted):
+        if any((root / place / name).is_file() for name in wanted) and (
+            records is not None or _is_named(root / place, database)
+        ):
             return root / place
-    found = sorted(_folders_with(root, wanted))
+    found = sorted(
+        folder
+        for folder in _folders_with(root, wanted)
+        if records is not None or _is_named(folder, database)
+    )
     if len(found) > 1:
         raise DataError(
             f"dataset.root={root}: {database.name} was found in {', '.join(map(str, found))}; "
@@ -219,6 +316,13 @@ def find_folder(root: Path, database: Database, records: tuple[str, ...], layout
             "folder that has it"
         )
     return found[0]
+
+
+def _is_named(folder: Path, database: Database) -> bool:
+    """Return whether a folder has the name of the database, as on PhysioNet or unpacked."""
+    title = re.sub(r"[^a-z0-9]+", "-", database.title.lower()).strip("-")
+    names = {database.name, f"{database.name}-{database.version}", f"{title}-{database.version}"}
+    return bool(names & {part.lower() for part in folder.absolute().parts[-2:]})
 
 
 def _folders_with(root: Path, wanted: set[str]) -> Iterator[Path]:

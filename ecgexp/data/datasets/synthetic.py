@@ -94,8 +94,7 @@ class SyntheticDataset(Preprocessing):
     @contextmanager
     def open_records(self) -> Iterator[ReadRecord]:
         """See `Dataset.open_records`."""
-        with self._files() as folder:
-            source = self._source(folder)
+        with self.open_source() as source:
             yield lambda record_id: source.read(record_id, self.recorded_leads)
 
     @contextmanager
@@ -141,7 +140,7 @@ class SyntheticDataset(Preprocessing):
 
         database = self._database(folder)
         return DatabaseSource(
-            database=database, folder=folder, records=database.records, verify="header"
+            database=database, folder=folder, records=database.records or (), verify="header"
         )
 
     def _database(self, folder: Path) -> Database:

@@ -1,7 +1,7 @@
-"""The records of a database of the catalog, or of generated records, in one folder."""
+"""The records of a published, own or generated database in one folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,16 @@ from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name
 from ecgexp.data.preprocessing.settings import Layout, Verify
 
+_READ_BY = (
+    "fs_hz",
+    "num_samples",
+    "adc_gain",
+    "adc_zero",
+    "same_patient",
+    "patient_pattern",
+    "patient_comment",
+    "same_as",
+)
 _READERS = {"wfdb": wfdb_reader, "kaggle_csv": csv_reader}
 
 
@@ -54,7 +64,7 @@ class DatabaseSource:
 
     @property
     def patients_are(self) -> PatientsAre:
-        """See `RecordSource`: the catalog states the patient of every record."""
+        """See `RecordSource`: the database's description states the patients."""
         return "stated"
 
     def files_of(self, record_id: str) -> tuple[Path, ...]:
@@ -79,6 +89,5 @@ class DatabaseSource:
         return {"database": str(self.database), "layout": self.layout}
 
     def parameters(self) -> dict[str, Any]:
-        """See `RecordSource`: beats also depend on the catalog's entry."""
-        entry = self.database
-        return {"catalog": {field.name: str(getattr(entry, field.name)) for field in fields(entry)}}
+        """See `RecordSource`: beats also depend on the description of the database."""
+        return {"catalog": {name: str(getattr(self.database, name)) for name in _READ_BY}}

@@ -192,6 +192,26 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     )
 
 
+def listed_names(folder: Path, database: Database) -> tuple[str, ...]:
+    """Return the names in the file `RECORDS` of a database, in its order.
+
+    Args:
+      folder: Folder of the database.
+      database: Gives the remedy.
+
+    Returns:
+      The names, which are not checked.
+
+    Raises:
+      DataError: The file is missing, no text, or empty.
+    """
+    content = read_file(folder / _LIST, database, largest=_LARGEST_LIST)
+    names = content.decode("utf-8-sig", errors="replace").split()
+    if not names:
+        raise DataError(f"{folder / _LIST} lists no record; {database.fix}")
+    return tuple(names)
+
+
 def _listed(path: Path, setting: str) -> Iterator[Path]:
     """Yield the records that a `RECORDS` file lists, in its order."""
     content = read_file(path, _UNKNOWN, largest=_LARGEST_LIST)

@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ecgexp.data.datasets.catalog import Database, parse_sha256sums
+from ecgexp.data.formats.discovery import listed_names
+from ecgexp.data.formats.untrusted import check_record_name
 from ecgexp.data.formats.wfdb_reader import files_of, read_record
 from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.settings.declaration import ConfigError, DataError
@@ -77,7 +79,8 @@ def download(
     Args:
       database: The database.
       root: The data root; files are written to `root/<name>/<version>`.
-      records: Records to download; None: all.
+      records: Records to download; None: all that have signals and beats, or those that its file
+        `RECORDS` lists.
       fetch: Downloads one file.
       on_progress: Called with `(done, total, what)`.
 
@@ -86,12 +89,28 @@ def download(
 
     Raises:
       DataError: The server cannot be reached, or sends other content than it publishes.
+      ConfigError: There is no such record, or the database is not published on PhysioNet.
     """
-    records = records or database.records
+    if not database.slug:
+        raise ConfigError(
+            f"{database.name}: it has no slug, so it is not published on PhysioNet; copy its files "
+            f"below {root / database.name}"
+        )
     folder = root / database.slug
     part = folder / ".part"
     part.mkdir(parents=True, exist_ok=True)
     sums = database.published_sha256() or _fetch_sums(database, part, fetch)
+    if (listed := database.records) is None:
+        _bring(database, folder / "RECORDS", part, sums, fetch)
+        listed = listed_names(folder, database)
+    if unknown := sorted(set(records or ()) - set(listed)):
+        raise ConfigError(
+            f"--records {' '.join(unknown)}: {database} has no such record; use some of "
+            f"{' '.join(listed)}"
+        )
+    records = records or tuple(name for name in listed if database.why_left_out(name) is None)
+    for record in records:
+        check_record_name(record)
     names = ["RECORDS", *(path.name for record in records for path in files_of(folder, record))]
     report = on_progress or (lambda done, total, what: None)
     with ThreadPoolExecutor(_CONNECTIONS) as pool:

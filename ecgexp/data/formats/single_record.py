@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ecgexp.data.datasets.catalog import DATABASES, Database
+from ecgexp.data.datasets.catalog import Database, published_databases
 from ecgexp.data.formats import edf_reader
 from ecgexp.data.formats.discovery import find_records
 from ecgexp.data.formats.record import Record
@@ -239,7 +239,7 @@ def published_name(stem: Path) -> str:
 def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
     """Find the published signal file with the SHA-256 of this one, under any name."""
     _, *signals, _ = files_of(stem.parent, stem.name)
-    for entry in DATABASES.values():
+    for entry in published_databases().values():
         names = {
             digest: name
             for name, digest in entry.published_sha256().items()
@@ -260,12 +260,13 @@ def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
 def _catalogued(stem: Path, fs_hz: float) -> Database | None:
     """Find the database by the record's folder; the catalog completes its header.
 
-    Headers of svdb lack the gain; the patients of incartdb are in the headers.
+    Headers of svdb lack the gain; the patients of incartdb are in the headers. Which records it
+    has is only known if its description lists them.
     """
-    for entry in DATABASES.values():
+    for entry in published_databases().values():
         if (
             entry.name in resolved(stem).parts
-            and stem.name in entry.records
+            and (entry.records is None or stem.name in entry.records)
             and fs_hz == entry.fs_hz
         ):
             return entry

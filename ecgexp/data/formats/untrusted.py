@@ -37,6 +37,11 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= _QUOTED else text[:_QUOTED] + "…")
 
 
+def is_record_name(record_id: str) -> bool:
+    """Return whether a text can be the name of a record of a database; see `check_record_name`."""
+    return _RECORD_NAME.fullmatch(record_id) is not None and len(record_id) <= _LONGEST_NAME
+
+
 def check_record_name(record_id: str) -> None:
     """Validate a record's name, which becomes part of a path.
 
@@ -46,7 +51,7 @@ def check_record_name(record_id: str) -> None:
     Raises:
       DataError: It has characters other than letters, digits, `-` and `_`, or is too long.
     """
-    if not _RECORD_NAME.fullmatch(record_id) or len(record_id) > _LONGEST_NAME:
+    if not is_record_name(record_id):
         raise DataError(
             f"record name {quoted(record_id)} is refused: only letters, digits, - and _ are "
             f"allowed, {_LONGEST_NAME} at most; use a name such as '100'"

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.datasets.catalog import DS1, DS2, INTER_PATIENT_TWO_LEAD
+from ecgexp.data.datasets.catalog import find_database
 from ecgexp.data.holdout import hold_out_patients
 from ecgexp.data.splits.base import Split, is_mitdb, require_mitdb
 from ecgexp.settings.declaration import (
@@ -83,7 +83,11 @@ class InterPatient:
             )
         else:
             found = _published(
-                beats, rng, DS1, DS2, self.validation_fraction, merge=self.merge_same_patient
+                beats,
+                rng,
+                *_division("without_pacemaker"),
+                self.validation_fraction,
+                merge=self.merge_same_patient,
             )
         return _with_fewer_patients(beats, found, self.num_train_patients, rng)
 
@@ -109,13 +113,10 @@ class InterPatientTwoLead:
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by patient; see `InterPatient.split`."""
-        train_records = tuple(record for record in DS1 if record in INTER_PATIENT_TWO_LEAD)
-        test_records = tuple(record for record in DS2 if record in INTER_PATIENT_TWO_LEAD)
         return _published(
             beats,
             rng,
-            train_records,
-            test_records,
+            *_division("two_lead"),
             self.validation_fraction,
             merge=self.merge_same_patient,
         )
@@ -184,6 +185,17 @@ class PatientKFold:
             beats, training, test, self.validation_fraction, rng, shared=(), notes=()
         )
         return _with_fewer_patients(beats, found, self.num_train_patients, rng)
+
+
+def _division(records: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return those of a record set of mitdb that are in DS1, and those that are in DS2."""
+    mitdb = find_database("mitdb")
+    used = mitdb.record_set(records)
+    training, test = (
+        tuple(record for record in mitdb.record_set(name) if record in used)
+        for name in ("ds1", "ds2")
+    )
+    return training, test
 
 
 def _published(

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.datasets.catalog import WITHIN_RECORD
+from ecgexp.data.datasets.catalog import find_database
 from ecgexp.data.holdout import hold_out_beats
 from ecgexp.data.splits.base import Split, require_mitdb
 from ecgexp.settings.declaration import DataError, Fraction, settings
@@ -86,7 +86,8 @@ class WithinRecord:
           DataError: One of the ten records is missing.
         """
         require_mitdb(beats, "within_record")
-        if absent := sorted(set(WITHIN_RECORD) - set(beats.record_ids.tolist())):
+        records = find_database("mitdb").record_set("within_record")
+        if absent := sorted(set(records) - set(beats.record_ids.tolist())):
             remedy = (
                 "dataset.missing_lead=first, which replaces the lead MLII missing in 104 by V5"
                 if "104" in absent
@@ -95,7 +96,7 @@ class WithinRecord:
             raise DataError(
                 f"split=within_record: no beat of record {', '.join(absent)}; use {remedy}"
             )
-        rows = np.flatnonzero(np.isin(beats.record_ids, WITHIN_RECORD))
+        rows = np.flatnonzero(np.isin(beats.record_ids, records))
         return _by_beat(
             beats, rows, self.test_fraction, self.validation_fraction, rng, by_record=True
         )

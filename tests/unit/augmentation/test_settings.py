@@ -14,9 +14,9 @@ from ecgexp.augmentation import (
     SignalAugmentation,
 )
 from ecgexp.augmentation.base import keeps_rows_apart, views_by_label
-from ecgexp.config.location import config_dir
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, build
+from ecgexp.settings.location import config_dir
 
 CONF = config_dir() / "augmentation"
 CLASSES = ("N", "S", "V")

@@ -10,8 +10,8 @@ from ecgexp.config.compose import (
     sweep_settings,
     to_yaml,
 )
-from ecgexp.config.location import config_dir
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.location import config_dir
 
 CONF = config_dir()
 
@@ -51,8 +51,8 @@ PLACES = {
 """Where an option stands, if its group is part of another one."""
 
 
-ELSEWHERE = ("hydra", "__pycache__", "experiment", "debug_model", "debug_trainer")
-"""Groups that are listed below, or that another option chooses (`test_debug.py`)."""
+ELSEWHERE = ("hydra", "database", "__pycache__", "experiment", "debug_model", "debug_trainer")
+"""Groups of parts of options, or listed below, or chosen by another option (`test_debug.py`)."""
 
 
 def options():

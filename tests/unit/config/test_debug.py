@@ -3,8 +3,8 @@
 import pytest
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.config.location import config_dir
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.registry import public_name
 
 PRESETS = ("smoke", "overfit", "profile")

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from mitdb_records import DS1, DS2, MITDB, PACED, TWO_LEAD, WITHIN_RECORD
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.data.datasets.catalog import DATABASES, MITDB, WITHIN_RECORD
+from ecgexp.data.datasets.catalog import find_database, published_databases
 from ecgexp.data.datasets.recorded import RecordedDataset, find_folder
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
@@ -61,7 +63,7 @@ def test_missing_database_is_refused_with_a_remedy(tmp_path):
         RecordedDataset(root=tmp_path, layout="kaggle_csv").load()
 
 
-@pytest.mark.parametrize("name", ["mitdb", "mitdb_csv", "svdb", "incartdb"])
+@pytest.mark.parametrize("name", ["mitdb", "mitdb_csv", *published_databases()])
 def test_shipped_datasets_build(name):
     dataset = load_experiment([f"dataset={name}", "data.root=r", "data.cache_dir=c"]).dataset
     assert isinstance(dataset, RecordedDataset)
@@ -78,7 +80,10 @@ def test_records_are_names_numbers_or_a_record_set():
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"database": "mitbd"}, "dataset.database='mitbd': not in the catalog; use one of mitdb"),
+        (
+            {"database": "mitbd"},
+            "dataset.database='mitbd': .*; use one of afdb, .*mitdb",
+        ),
         ({"records": ["110"]}, r"110 is not in mitdb 1\.0\.0"),
         ({"records": ["../100"]}, r"\.\./100 is not in mitdb"),
         ({"records": []}, "no record is not in mitdb"),
@@ -122,16 +127,31 @@ def test_settings_classes_import_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_catalog_has_records_patients_and_digests():
-    assert {name: len(entry.records) for name, entry in DATABASES.items()} == {
-        "mitdb": 48,
-        "svdb": 78,
-        "incartdb": 75,
-    }
+def test_described_databases_are_complete_and_marked():
+    described = published_databases()
+    for name, entry in described.items():
+        assert (entry.name, entry.slug, entry.remedy) == (name, f"{name}/1.0.0", "")
+        assert all((entry.title, entry.doi, entry.license))
+        replace(entry, name="mine").checked("database")
+    assert [name for name, entry in described.items() if entry.verified] == ["mitdb"]
+    assert [name for name, entry in described.items() if entry.records is not None] == ["mitdb"]
+
+
+def test_record_sets_of_mitdb_divide_its_records():
+    assert len(MITDB.records) == 48
+    assert sorted((*DS1, *DS2, *PACED)) == list(MITDB.records)
+    assert MITDB.record_set("without_pacemaker") == tuple(sorted(DS1 + DS2))
+    lacking_v1 = {"100", "103", "114", "117", "123", "124"}
+    assert tuple(sorted({*DS1, *DS2} - lacking_v1)) == TWO_LEAD
+
+
+def test_patients_and_digests_of_published_databases():
     assert len({MITDB.patient_of(record) for record in MITDB.records}) == 47
     assert len(MITDB.published_sha256()) == 147
-    incartdb = DATABASES["incartdb"]
-    assert incartdb.patient_of("I02", ["<age>: 65", " patient 1"]) == "patient 1"
+    incartdb, edb, qtdb = map(find_database, ("incartdb", "edb", "qtdb"))
+    assert incartdb.patient_of("I02", ["<age>: 65", " patient 1"]) == "1"
+    assert {edb.patient_of(name) for name in ("e0118", "e0121", "e0122")} == {"e0118-e0122"}
+    assert qtdb.patient_of("sele0129") == qtdb.patient_of("sele0133") == "e0129+e0133"
     with pytest.raises(DataError, match=r"I02\.hea does not name its patient"):
         incartdb.patient_of("I02", [])
 

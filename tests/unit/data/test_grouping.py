@@ -5,9 +5,9 @@ import pytest
 from omegaconf import OmegaConf
 from tiny_records import make_beats
 
-from ecgexp.config.location import config_dir
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.settings.declaration import ConfigError, DataError, build
+from ecgexp.settings.location import config_dir
 
 CONF = config_dir() / "grouping"
 

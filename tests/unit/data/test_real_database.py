@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mitdb_records import DS1, DS2, MITDB, WITHIN_RECORD
 from omegaconf import OmegaConf
 
-from ecgexp.config.location import config_dir
 from ecgexp.data import InterPatient
-from ecgexp.data.datasets.catalog import DS1, DS2, MITDB, WITHIN_RECORD
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.leakage import check_split
 from ecgexp.data.preprocessing.windows import cut_windows
 from ecgexp.settings.declaration import build
+from ecgexp.settings.location import config_dir
 
 pytestmark = pytest.mark.real_data
 CONF = config_dir() / "grouping"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mitdb_records import DS1, DS2, MITDB, PACED, TWO_LEAD, WITHIN_RECORD
 from tiny_records import make_beats
 
 from ecgexp.data import (
@@ -15,14 +16,6 @@ from ecgexp.data import (
     PatientKFold,
     Split,
     WithinRecord,
-)
-from ecgexp.data.datasets.catalog import (
-    DS1,
-    DS2,
-    INTER_PATIENT_TWO_LEAD,
-    MITDB,
-    PACED,
-    WITHIN_RECORD,
 )
 from ecgexp.data.leakage import check_split
 from ecgexp.settings.declaration import ConfigError, DataError, build
@@ -105,9 +98,9 @@ def test_merging_keeps_patient_201_202_out_of_the_test(kind, caplog):
 def test_two_lead_split_has_only_records_with_v1():
     beats = mitdb_like()
     split = InterPatientTwoLead().split(beats, rng())
-    assert set(beats.record_ids[np.concatenate(parts(split))]) == set(INTER_PATIENT_TWO_LEAD)
-    assert len(INTER_PATIENT_TWO_LEAD) == 38
-    assert not {*PACED, "100", "103", "114", "117", "123", "124"} & set(INTER_PATIENT_TWO_LEAD)
+    assert set(beats.record_ids[np.concatenate(parts(split))]) == set(TWO_LEAD)
+    assert len(TWO_LEAD) == 38
+    assert not {*PACED, "100", "103", "114", "117", "123", "124"} & set(TWO_LEAD)
 
 
 def test_within_record_splits_within_every_record():

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from scipy.stats import binom
 
-from ecgexp.config.location import config_dir
 from ecgexp.privacy import accounting, dp_events
 from ecgexp.privacy.plan import default_delta, safe_capacity
 from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import ConfigError, build
+from ecgexp.settings.location import config_dir
 
 
 def plan(num_units=1000, batch=100, iterations=10, **spec):

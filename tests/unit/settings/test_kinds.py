@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from ecgexp.config.compose import load_config, load_experiment
-from ecgexp.config.location import config_dir
 from ecgexp.experiment import Experiment
 from ecgexp.models.base import ModelBuilder
 from ecgexp.settings.build import build_node
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.registry import names_of
 
 # Setting -> the kind that it takes and one of the names that fit.

@@ -12,8 +12,8 @@ from ecgexp.config.compose import (
     load_config,
     sweep_settings,
 )
-from ecgexp.config.location import config_dir
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.location import config_dir
 
 # Together these have every option of `conf` that has a number.
 CONFIGURATIONS = {
@@ -58,7 +58,11 @@ OF_FILES = (
     *("path", "name", "records", "patients", "patient_pattern", "patient_comment"),
     *("signals", "labels", "units", "time_column"),
 )
-NO_NUMBERS = ("resume", *(f"dataset.{name}" for name in OF_FILES))  # null stands for a name
+NO_NUMBERS = (
+    "resume",
+    "dataset.test.records",
+    *(f"dataset.{name}" for name in OF_FILES),
+)  # null stands for a name
 
 
 def is_number(value):
@@ -148,7 +152,8 @@ def test_shipped_configurations_cover_every_option():
     with_numbers = {
         f"{path.parent.name}={path.stem}"
         for path in folder.glob("*/*.yaml")
-        if path.parent.name not in ("experiment", "hydra", "device", "tracking", "grouping")
+        if path.parent.name
+        not in ("experiment", "hydra", "device", "tracking", "grouping", "database")
         and not path.parent.name.startswith("debug")  # presets of the numbers of other groups
         and any(numbers(OmegaConf.to_container(OmegaConf.load(path), resolve=False)))
     }
@@ -165,6 +170,7 @@ def test_shipped_configurations_cover_every_option():
         "dataset=mitdb_to_incartdb",
         "dataset=mitdb_to_folder",
         "dataset=folder_to_folder",
+        *(f"dataset={name}" for name in ("ltafdb", "edb", "nstdb", "qtdb", "ltdb", "afdb")),
         "privacy=dp",
         "privacy=eps1",
         "privacy=eps3",

@@ -13,10 +13,10 @@ import yaml
 
 import ecgexp
 from ecgexp.config.compose import load_experiment
-from ecgexp.config.location import config_dir
 from ecgexp.models import Cnn1d
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, settings
+from ecgexp.settings.location import config_dir
 from ecgexp.settings.registry import public_name, settings_class
 
 PACKAGES = [

@@ -9,9 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from ecgexp.config.location import config_dir
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.location import config_dir
 from ecgexp.sweeps.invocation import read_study
 from ecgexp.sweeps.search import check_search, search
 from ecgexp.sweeps.search_settings import PRUNED, SearchSettings

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mitdb_records import DS1, DS2, WITHIN_RECORD
 from two_folders import make_two
 
 from ecgexp.data import (
@@ -17,7 +18,6 @@ from ecgexp.data import (
     Split,
     WithinRecord,
 )
-from ecgexp.data.datasets.catalog import DS1, DS2, WITHIN_RECORD
 from ecgexp.data.leakage import check_split
 from ecgexp.data.splits.cross_database import check_databases
 from ecgexp.settings.declaration import ConfigError, DataError

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mitdb_records import DS1, DS2, MITDB
 from two_folders import MITDB_NAMES, PATIENTS, SVDB_NAMES, draw_heartbeats, write_record
 
 from ecgexp.config.compose import load_experiment
 from ecgexp.data.datasets import catalog
-from ecgexp.data.datasets.catalog import DS1, DS2, RECORD_SETS
 from ecgexp.data.datasets.cross_database import TwoDatabases
 from ecgexp.data.datasets.parts import DatabasePart
 from ecgexp.data.datasets.recorded import RecordedDataset
@@ -67,16 +67,15 @@ def test_records_201_and_202_have_one_patient(tmp_path, patients):
     assert set(beats.patient_ids.tolist()) == {"mitdb/201+202", "svdb/800"}
 
 
-def test_equal_names_in_two_databases_are_two_patients(tmp_path, patients, monkeypatch):
-    """No two databases of the catalog have a record name in common at present."""
-    twin = replace(catalog.SVDB, name="twin", records=("100",))
-    monkeypatch.setattr(catalog, "DATABASES", {**catalog.DATABASES, "twin": twin})
+def test_equal_names_in_two_databases_are_two_patients(tmp_path, patients):
+    """No two published databases have a record name in common at present."""
+    twin = replace(catalog.find_database("svdb"), name="twin", records=("100",))
     write_record(tmp_path / "mitdb", "100", patients[0], fs_hz=360)
     write_record(tmp_path / "twin", "100", patients[0], fs_hz=128)
     parts = {
         "train": DatabasePart(root=tmp_path / "mitdb", records=["100"], verify="header"),
         "test": DatabasePart(
-            root=tmp_path / "twin", database="twin", records=["100"], leads=["ECG1"]
+            root=tmp_path / "twin", database=twin, records=["100"], leads=["ECG1"]
         ),
     }
     beats = TwoDatabases(**parts).load()
@@ -286,8 +285,8 @@ def test_invalid_settings_are_refused(overrides, message):
 def test_shipped_datasets_train_on_records_without_pacemaker(database, leads):
     dataset = load_experiment([f"dataset=mitdb_to_{database}", "split=cross_database"]).dataset
     assert str(dataset) == f"mitdb 1.0.0 -> {database} 1.0.0"
-    assert (dataset.train.records, dataset.test.records) == (RECORD_SETS["without_pacemaker"], None)
-    assert set(RECORD_SETS["without_pacemaker"]) == {*DS1, *DS2}
+    assert dataset.train.records == MITDB.record_set("without_pacemaker")
+    assert (dataset.test.records, set(dataset.train.records)) == (None, {*DS1, *DS2})
     assert (dataset.train.leads, dataset.test.leads) == (("MLII",), leads)
     assert dataset.window_samples == (90, 90)
 

@@ -1,10 +1,10 @@
 """Partitions by patient and by record."""
 
 import numpy as np
+from mitdb_records import DS1, DS2, MITDB, WITHIN_RECORD
 from partitioning import make_beats, make_split, rng
 
 from ecgexp.data import InterPatient, WithinRecord
-from ecgexp.data.datasets.catalog import DS1, DS2, MITDB, WITHIN_RECORD
 from ecgexp.data.partition.base import check_partition
 from ecgexp.data.partition.natural import ByPatient, ByRecord, Pooled
 

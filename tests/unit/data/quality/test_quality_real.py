@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from mitdb_records import DS1
 
 from ecgexp.data.quality.segments import beat_codes, segment_marks
-from ecgexp.data.splits.inter_patient import DS1
 
 
 @pytest.mark.real_data
