@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.datasets.pseudonyms import with_pseudonyms
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.partition.base import Partition
 from ecgexp.data.preprocessing.settings import OnProgress
@@ -264,11 +265,17 @@ class Experiment:
         return f"{_kind(self.model).lower()} {_kind(self.trainer).lower()} seed {self.seed}"
 
     def resolved(self) -> "Experiment":
-        """Return the experiment that runs: this one, unless a subclass replaces parts of it.
+        """Return the experiment that runs; own recordings have pseudonyms under a guarantee.
 
-        The method is idempotent.
+        Subclasses may replace more parts. The method is idempotent.
+
+        Raises:
+          ConfigError: There is no folder for the key of the pseudonyms.
         """
-        return self
+        if not self.has_privacy_guarantee:
+            return self
+        dataset = with_pseudonyms(self.dataset)
+        return self if dataset is self.dataset else replace(self, dataset=dataset)
 
     def read_probabilities(
         self, probabilities: np.ndarray, class_names: Sequence[str]

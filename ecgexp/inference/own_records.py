@@ -9,7 +9,10 @@ from typing import Any
 from ecgexp.data.datasets.folder import FolderDataset
 from ecgexp.data.datasets.recorded import names_of
 from ecgexp.data.formats.discovery import find_records
-from ecgexp.settings.declaration import DataError
+from ecgexp.data.formats.pseudonyms import FOLDER, pseudonym_of_record
+from ecgexp.privacy.keyed_digests import NAME as KEY_FILE
+from ecgexp.privacy.keyed_digests import DigestKey
+from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import resolved
 
 _SHOWN = 8
@@ -80,8 +83,9 @@ def own_records(
     """Find the own recordings that a run read and did not only test on.
 
     Args:
-      params: Parameters of the run, by their dotted names: `dataset.path`, `.name` and `.records`,
-        the same of `dataset.train`, and `dataset.parts`.
+      params: Parameters of the run, by their dotted names: `dataset.path`, `.name`, `.records` and
+        `.cache_dir`, in which the key of pseudonyms is; the same of `dataset.train`, and
+        `dataset.parts`.
       validated: Ids of the records with published predictions of validation beats.
       tested: Ids of the records with published predictions of test beats.
       keeps_records_whole: See `OwnRecords`.
@@ -95,11 +99,17 @@ def own_records(
         if path in _NONE:
             continue
         chosen = None if records in _NONE else set(map(str, names_of(records)))
+        cache_dir = settings.get("cache_dir")
+        key = None if cache_dir in _NONE else _key_in(Path(str(cache_dir)) / FOLDER)
         title = FolderDataset(path=Path(path), name=None if name in _NONE else name).title
         with suppress(DataError, OSError):  # e.g. a run that was copied to another machine
-            for key, file in find_records(Path(path), setting="dataset.path").files.items():
-                if chosen is None or key in chosen:
-                    files[resolved(file.with_suffix(""))] = f"{title}/{key}" if is_part else key
+            for own, file in find_records(Path(path), setting="dataset.path").files.items():
+                if chosen is None or own in chosen:
+                    names = [own] if key is None else [pseudonym_of_record(key, own), own]
+                    ids = [f"{title}/{name}" if is_part else name for name in names]
+                    files[resolved(file.with_suffix(""))] = next(
+                        (each for each in ids if each in validated | tested), ids[-1]
+                    )
     if not files:
         return None
     return OwnRecords(
@@ -107,10 +117,17 @@ def own_records(
     )
 
 
+def _key_in(folder: Path) -> DigestKey | None:
+    """Return the key of pseudonyms; None if there is none, so that no record has a pseudonym."""
+    with suppress(ConfigError):
+        return DigestKey.of(folder) if (folder / KEY_FILE).is_file() else None
+    return None
+
+
 def _folders(params: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:
     """Yield the settings of each folder, and whether ids begin with its name."""
     for prefix in ("dataset.", "dataset.train."):
-        keys = ("path", "name", "records")
+        keys = ("path", "name", "records", "cache_dir")
         yield {key: params.get(prefix + key) for key in keys}, prefix != "dataset."
     parts = params.get("dataset.parts")
     if isinstance(parts, list):

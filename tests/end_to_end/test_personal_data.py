@@ -1,5 +1,8 @@
 """Names planted in recordings are in nothing that a run writes or prints."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,36 +41,44 @@ def plant(folder):
 
 
 @pytest.mark.tf
-def test_planted_names_are_in_no_output_of_a_run(tmp_path):
-    folder = tmp_path / "recordings"
-    folder.mkdir()
+def test_planted_names_are_in_no_output_of_a_private_run(tmp_path):
+    """Also names of folders and ids of patients, since a guarantee gives pseudonyms."""
+    folder = tmp_path / "recordings" / "Ward-of-Zenobia"
+    folder.mkdir(parents=True)
     plant(folder)
-    names = [path.stem for path in sorted(folder.glob("*.hea"))]
-    rows = [f"{name},p{number},Zenobia Quillfeather,1931" for number, name in enumerate(names)]
+    names = [f"{folder.name}/{path.stem}" for path in sorted(folder.glob("*.hea"))]
+    rows = [f"{name},Zenobia{number},Quillfeather,1931" for number, name in enumerate(names)]
     table = tmp_path / "patients.csv"
-    table.write_text("\n".join(["record,patient,name,born", *rows, "night,p99,Quillfeather,1931"]))
+    last = f"{folder.name}/night,Quillfeather,Quillfeather,1931"
+    table.write_text("\n".join(["record,patient,name,born", *rows, last]))
     place = tmp_path / "place"
     place.mkdir()
     words = [word for word in SMALLEST if not word.startswith("dataset.")]
     done = run(
         "dataset=folder",
-        f"dataset.path={folder}",
+        f"dataset.path={folder.parent}",
         f"dataset.patients={table}",
         "dataset.on_error=skip",
+        "trainer=dp",
+        "privacy.noise_multiplier=1",
+        "trainer.expected_batch_size=8",
         "trainer.epochs=1",
         *words,
         cwd=place,
     )
     assert done.returncode == 0, done.stderr
-    assert "1 record cannot be read and is left out" in done.stderr
+    command = [sys.executable, "-m", "ecgexp.cli.report", "latest"]
+    report = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert report.returncode == 0, report.stderr
     written = [path for path in place.rglob("*") if path.is_file()]
-    assert {"result.json", "mlflow.db"} <= {path.name for path in written}
+    assert {"result.json", "mlflow.db", "report.html"} <= {path.name for path in written}
     assert any(path.suffix == ".npy" for path in written)  # the cache
     texts = [path.read_bytes() for path in written if path.suffix != ".parquet"]
     texts += [
         pd.read_parquet(path).to_csv().encode() for path in written if path.suffix == ".parquet"
     ]
-    everything = b"\n".join([*texts, done.stdout.encode(), done.stderr.encode()])
-    assert b"night" in everything
+    said = [done.stdout, done.stderr, report.stdout, report.stderr]
+    everything = b"\n".join([*texts, *(text.encode() for text in said)])
+    assert (place / ".cache" / "pseudonyms").is_dir()
     for name in PLANTED:
         assert name.encode() not in everything

@@ -1,5 +1,6 @@
 """A user's own recordings in CSV files: continuous signals, and tables of annotations."""
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -79,12 +80,7 @@ class CsvDataset(FolderDataset):
 
         source = super()._source()
         return CsvSource(
-            name=source.name,
-            found=source.found,
-            annotator=source.annotator,
-            labels=source.labels,
-            patients=source.patients,
-            adc_gain=source.adc_gain,
+            **{field.name: getattr(source, field.name) for field in fields(source)},
             layout=CsvLayout(
                 recorded_hz=self.recorded_hz,
                 units=self.units,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -19,12 +20,20 @@ from ecgexp.data.preprocessing.settings import (
     OwnPreprocessing,
     Preprocessing,
 )
-from ecgexp.settings.declaration import ConfigError, Positive, check_named_once, settings
+from ecgexp.settings.declaration import (
+    ConfigError,
+    DataError,
+    Positive,
+    check_named_once,
+    settings,
+)
 from ecgexp.settings.paths import Folder
 
 if TYPE_CHECKING:
     from ecgexp.data.formats.discovery import FoundRecords
     from ecgexp.data.formats.folder_source import FolderSource
+    from ecgexp.data.formats.pseudonyms import PseudonymSource
+    from ecgexp.data.formats.source import RecordSource
 
 Symbols = Annotated[
     Mapping[Name, Name], BeforeValidator(lambda value: {} if value is None else value)
@@ -57,6 +66,8 @@ class FolderFiles(OwnPreprocessing):
         patient. Nothing else of the comments is used.
       adc_gain: Units per millivolt of leads whose header states no gain; None: such leads cannot be
         used.
+      pseudonyms: Replace ids of records and patients by keyed digests, whose key is in `cache_dir`.
+        None: in runs with a privacy guarantee, unless `records` names records.
       on_error: What to do with a record that cannot be read. `stop`: stop with its error; `skip`:
         leave it out, and state the reason in the result.
       strict: Refuse a record with annotations before its first sample or after its last one.
@@ -73,6 +84,7 @@ class FolderFiles(OwnPreprocessing):
     patient_pattern: Name | None = None
     patient_comment: Name | None = None
     adc_gain: Positive | None = None
+    pseudonyms: bool | None = None
     on_error: OnError = "stop"
     strict: bool = False
 
@@ -109,8 +121,32 @@ class FolderFiles(OwnPreprocessing):
                 f"dataset.symbols: {unknown[0]!r} is not a symbol of WFDB; map to symbols such as "
                 "N, V or A, e.g. dataset.symbols={PVC: V}"
             )
+        if self.pseudonyms:
+            self.check_pseudonyms()
         for key in ("patient_pattern", "patient_comment"):
             compiled(f"dataset.{key}", getattr(self, key))
+
+    def check_pseudonyms(self) -> None:
+        """Check that records and patients can have pseudonyms.
+
+        Raises:
+          ConfigError: The settings name records, or there is no folder for the key.
+        """
+        if self.records is not None:
+            raise ConfigError(
+                "dataset.records: it names records, and settings are written as they are, but "
+                "dataset.pseudonyms=true; use a RECORDS file as dataset.path"
+            )
+        if self.cache_dir is None:
+            raise ConfigError(
+                "dataset.cache_dir=null: the key of dataset.pseudonyms=true is kept there; use "
+                "data.cache_dir= with a folder that only you can read, or dataset.pseudonyms=false"
+            )
+
+    @property
+    def has_default_pseudonyms(self) -> bool:
+        """Whether a run with a privacy guarantee decides on `pseudonyms`."""
+        return self.pseudonyms is None and self.records is None
 
     def __str__(self) -> str:
         return self.title
@@ -162,25 +198,51 @@ class FolderDataset(FolderFiles, Preprocessing):
         # Imported here, because it imports SciPy.
         from ecgexp.data.preprocessing.pipeline import preprocess_records
 
-        return preprocess_records(
-            self,
-            self._source(),
-            strict=self.strict,
-            on_error=self.on_error,
-            on_progress=on_progress,
-            path=path,
-        )
+        def preprocess(source: "RecordSource") -> BeatSet:
+            return preprocess_records(
+                self,
+                source,
+                strict=self.strict,
+                on_error=self.on_error,
+                on_progress=on_progress,
+                path=path,
+            )
+
+        if self.pseudonyms is not True:
+            return preprocess(self._source())
+        hidden = self._under_pseudonyms()
+        with hidden.hidden():
+            beats = preprocess(hidden)
+        skipped = {record: hidden.hide(why) for record, why in beats.skipped.items()}
+        return replace(beats, skipped=skipped)
 
     @contextmanager
     def open_records(self) -> Iterator[ReadRecord]:
         """See `Dataset.open_records`."""
-        source = self._source()
-        yield lambda record_id: source.read(record_id, self.recorded_leads)
+        with self.open_source() as source:
+            yield lambda record_id: source.read(record_id, self.recorded_leads)
 
     @contextmanager
-    def open_source(self) -> Iterator["FolderSource"]:
+    def open_source(self) -> Iterator["RecordSource"]:
         """See `HasSource`."""
-        yield self._source()
+        yield self._under_pseudonyms() if self.pseudonyms else self._source()
+
+    def _under_pseudonyms(self) -> "PseudonymSource":
+        from ecgexp.data.formats.pseudonyms import FOLDER, PseudonymSource
+        from ecgexp.privacy.keyed_digests import DigestKey
+
+        if self.cache_dir is None:  # refused when the settings were built
+            raise ConfigError("dataset.pseudonyms=true: use data.cache_dir= with a folder")
+        try:
+            source = self._source()
+        except DataError as error:
+            if not str(error).startswith("dataset.patients"):
+                raise
+            raise DataError(  # without the cause, which names records
+                f"dataset.patients={self.patients}: it does not fit the records; correct the line "
+                "that `ecgexp-inspect dataset=folder dataset.path= dataset.patients=` names"
+            ) from None
+        return PseudonymSource(source, DigestKey.of(self.cache_dir / FOLDER))
 
     def _found(self) -> "FoundRecords":
         from ecgexp.data.formats.discovery import find_records, select_records

@@ -56,7 +56,7 @@ SENSIBLE = {
 }
 OF_FILES = (
     *("path", "name", "records", "patients", "patient_pattern", "patient_comment"),
-    *("signals", "labels", "units", "time_column"),
+    *("signals", "labels", "units", "time_column", "pseudonyms"),
 )
 NO_NUMBERS = (
     "resume",
