@@ -101,7 +101,8 @@ def match(a: Predictions, b: Predictions) -> Pairs:
     if not len(common):
         raise DataError(
             f"A has {len(keys_a)} beats and B has {len(keys_b)} other ones, so that none is "
-            "common; compare predictions of the same split"
+            "common; compare predictions of the same split, of own recordings with equal "
+            "dataset.pseudonyms and the same key"
         )
     _check_same("true class", a, a.classes[rows_a], b.classes[rows_b], rows_a)
     _check_same("patient", a, a.patients[rows_a], b.patients[rows_b], rows_a)
