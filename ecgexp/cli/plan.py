@@ -119,8 +119,8 @@ def _of_the_data(experiment: "Experiment") -> list[Any]:
         experiment,
         run_data,
         ledger,
-        num_parameters=training_loop.num_parameters,
-        activations=training_loop.activations,
+        num_parameters=training_loop.runtime.num_parameters,
+        activations=training_loop.runtime.activations,
     )
     parts: list[Any] = [render(plan)]
     if plan.statement is None:

@@ -104,6 +104,8 @@ class BeatSet:
         with a row or without: its annotated sample, as in `r_samples`, and the sample of its R peak
         at `fs_hz`, around which its window is cut. If a record has no entry, its rows are all of
         its beats, and their `r_samples` are at `fs_hz`.
+      record_values: (num_beats, num_values) float32, what the features of a run compute from all
+        beats of a record (`ecgexp.features.record_beats`); empty where they compute nothing.
       labels: (num_beats,) int64, class index; empty before a grouping is applied.
       class_names: The classes, in the order of the labels; empty before a grouping is applied.
       dropped: reason -> number of dropped beats.
@@ -137,6 +139,7 @@ class BeatSet:
     digest: str
     templates_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
     annotated: Mapping[str, np.ndarray] = field(default_factory=dict)
+    record_values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -187,8 +190,10 @@ class BeatSet:
         """Return the beats at `indices` (or selected by a boolean mask), in that order."""
         labels = self.labels[indices] if self.class_names else self.labels
         parts = self.parts[indices] if self.is_of_two else self.parts
+        has_values = len(self.record_values) > 0
         return replace(
             self,
+            record_values=self.record_values[indices] if has_values else self.record_values,
             labels=labels,
             parts=parts,
             **{name: getattr(self, name)[indices] for name in COLUMNS},

@@ -16,7 +16,8 @@ from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.experiment.part_checks import check_patients_known
 from ecgexp.features.checks import check_rows_apart
-from ecgexp.features.inputs import Features, transform_beats
+from ecgexp.features.inputs import Features
+from ecgexp.features.record_beats import transform_beats, with_record_values
 from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
@@ -153,7 +154,7 @@ def load_beats(
     """
     beats = dataset.load(on_progress)
     check_beats_once(beats)
-    beats = grouping.apply(beats)
+    beats = grouping.apply(with_record_values(features, beats))
     if not features.uses_rr:
         return beats
     has_rr = ~np.isnan(beats.rr).any(axis=1)

@@ -24,6 +24,7 @@ from ecgexp.experiment.part_checks import (
     check_classes,
     check_clients,
     check_features,
+    check_model,
     check_parts,
     check_patients_known,
     check_privacy,
@@ -100,9 +101,9 @@ class Experiment:
       split: the training, validation and test beats.
       features: what the model gets of a beat.
       augmentation: random copies of training beats.
-      model: the architecture.
+      model: the architecture, or a classical model.
       loss: loss of one example.
-      trainer: centralized, DP-SGD or federated.
+      trainer: centralized, DP-SGD or federated; of a classical model, its fit.
       privacy: the privacy guarantee, or none.
       partition: the beats of each client.
       tracking: where the run is stored.
@@ -158,6 +159,7 @@ class Experiment:
             epoch_score_names(self.grouping.classes, has_clients=not self.partition.is_pooled)
         )
         check_databases(self.dataset, self.split)
+        check_model(self)
         check_features(self.features, self.model, self.augmentation)
         check_rows(self.dataset, self.features)
         check_patients_known(

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ecgexp.console import Console
 from ecgexp.experiment.artifacts import test_sha256
@@ -10,9 +9,9 @@ from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.final_evaluation import evaluate_sealed
 from ecgexp.experiment.logged_evaluation import LoggedEvaluation, evaluated_run
+from ecgexp.experiment.model_runtime import runtime_of
 from ecgexp.experiment.notes import Messages
 from ecgexp.experiment.trained_model import Scorer
-from ecgexp.features.inputs import feature_shapes
 from ecgexp.models.saved_classifier import load_classifier
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
@@ -121,14 +120,10 @@ def _check_same_beats(run_data: RunData, stored: Result) -> None:
 
 
 def _scorer(experiment: Experiment, run_data: RunData, seeds: Seeds, run_dir: Path) -> Scorer:
-    from ecgexp.models.resident import Predictor
-
-    experiment.device.strategy()  # also makes TensorFlow compute as in training
-    model: Any = experiment.model.build(
-        feature_shapes(run_data.data.features), len(run_data.data.class_names)
-    )
+    # Also makes TensorFlow compute as in training.
+    runtime = runtime_of(experiment, run_data, seeds)
     return Scorer(
         weights=load_classifier(run_dir / "model").weights,
-        probabilities=Predictor(model, run_data.data.resident),
+        probabilities=runtime.probabilities,
         seeds=seeds,
     )

@@ -34,8 +34,9 @@ def explained_out_of_memory(
 
 def _message(estimate: MemoryEstimate, limit: int) -> str:
     setting, rows = estimate.batch_setting, estimate.rows_at_once
+    what = f"{setting}={rows}" if setting else "trainer=fit"
     found = (
-        f"{setting}={rows}: out of memory, of which this process may use {gigabytes(limit)} and "
+        f"{what}: out of memory, of which this process may use {gigabytes(limit)} and "
         f"the run needs about {gigabytes(estimate.total)}; use "
     )
     if rows == 1:

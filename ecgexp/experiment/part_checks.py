@@ -16,6 +16,7 @@ from ecgexp.evaluation.names import metric_names
 from ecgexp.features.checks import crossing_beats
 from ecgexp.features.inputs import Features
 from ecgexp.models.base import ModelBuilder
+from ecgexp.models.estimator import is_estimator
 from ecgexp.privacy.plan import Privacy
 from ecgexp.privacy.unit_checks import check_unit_covers_features, shared_units
 from ecgexp.settings.build import to_node
@@ -23,6 +24,8 @@ from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.option_names import option_name
 from ecgexp.settings.plugins import used_by
 from ecgexp.training.base import Trainer
+from ecgexp.training.fit import Fit
+from ecgexp.training.loss import CrossEntropy
 
 if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
@@ -129,6 +132,44 @@ def check_features(features: Features, model: ModelBuilder, augmentation: Augmen
             f"augmentation={augmentation.name}: changes {_listed(changed)}, but the "
             f"features are {_listed(made)}; use augmentation=none, or features={min(missing)}."
         )
+
+
+def check_model(experiment: "Experiment") -> None:
+    """Check that a classical model is fitted, a network trained, and no setting is without effect.
+
+    Raises:
+      ConfigError: the trainer trains the other kind, or a part is given that fitting does not use.
+    """
+    model, trainer, augmentation = experiment.model, experiment.trainer, experiment.augmentation
+    if not is_estimator(model):
+        if isinstance(trainer, Fit):
+            raise ConfigError(
+                f"trainer=fit: fits classical models, and model={option_of(model)} is a network; "
+                "use trainer=centralized, or model=extra_trees."
+            )
+        return
+    name = f"model={option_of(model)}"
+    if not isinstance(trainer, Fit):
+        raise ConfigError(
+            f"trainer={option_of(trainer)}: trains networks by gradients, and {name} has none; "
+            "use trainer=fit, or model=mlp features=handcrafted."
+        )
+    if augmentation.name != "none":
+        raise ConfigError(
+            f"augmentation={augmentation.name}: has no effect on {name}; use augmentation=none."
+        )
+    if experiment.loss != CrossEntropy():
+        raise ConfigError(
+            f"loss={option_of(experiment.loss)}: has no effect on {name}, which has no loss; use "
+            "loss=cross_entropy with its defaults, and model.full_weight_beats= or "
+            "model.class_bias=."
+        )
+    if experiment.debug.preset in ("overfit", "profile"):
+        raise ConfigError(
+            f"debug={experiment.debug.preset}: follows training steps, and {name} has none; use "
+            "debug=smoke."
+        )
+    model.check_classes(tuple(experiment.grouping.classes))
 
 
 def check_rows(dataset: Dataset, features: Features) -> None:

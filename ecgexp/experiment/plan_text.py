@@ -48,11 +48,18 @@ def rows(plan: RunPlan) -> list[tuple[str, str]]:
     }
     return [
         *splits.items(),
-        ("model", f"{plan.model}, {count_text(plan.num_parameters)} parameters"),
+        ("model", _model(plan)),
         ("steps", _steps(plan)),
         ("privacy", _privacy(plan)),
         ("memory", _memory(plan.memory)),
     ]
+
+
+def _model(plan: RunPlan) -> str:
+    """Return the model; the size of a classical one is known after its fit only."""
+    if not plan.num_parameters:
+        return plan.model
+    return f"{plan.model}, {count_text(plan.num_parameters)} parameters"
 
 
 def _split(size: SplitSize, patients_are: PatientsAre) -> str:
@@ -83,6 +90,8 @@ def _withheld(plan: RunPlan) -> str:
 def _steps(plan: RunPlan) -> str:
     if plan.step_name == "round":
         return f"{_number(plan.num_steps, 'round')} of {_number(plan.batch, 'client')}"
+    if plan.step_name == "fit":
+        return f"one fit to {_number(plan.batch, 'beat')}"
     per_epoch = -(-plan.updates // plan.num_steps)
     unit = "beat" if plan.statement is None else plan.statement.plan.unit
     batch = _number(plan.batch, unit)
@@ -125,11 +134,13 @@ def _epsilon(statement: PrivacyStatement) -> str:
 
 def _memory(memory: MemoryEstimate) -> str:
     without = ", and the training beats" if memory.without_training_beats else ""
-    return (
-        f"about {gigabytes(memory.total)}{without}: libraries {gigabytes(memory.process)}, beats "
-        f"{gigabytes(memory.beats)}, model {gigabytes(memory.model)}, "
-        f"{count_text(memory.rows_at_once)} rows at once {gigabytes(memory.batch)}"
-    )
+    at_once = f"{count_text(memory.rows_at_once)} rows at once {gigabytes(memory.batch)}"
+    parts = [
+        f"libraries {gigabytes(memory.process)}",
+        f"beats {gigabytes(memory.beats)}",
+        *([f"model {gigabytes(memory.model)}", at_once] if memory.batch_setting else []),
+    ]
+    return f"about {gigabytes(memory.total)}{without}: {', '.join(parts)}"
 
 
 def gigabytes(number: int) -> str:

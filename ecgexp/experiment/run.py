@@ -238,8 +238,8 @@ def _run_tracked(
         experiment,
         run_data,
         training_loop.ledger,
-        num_parameters=training_loop.num_parameters,
-        activations=training_loop.activations,
+        num_parameters=training_loop.runtime.num_parameters,
+        activations=training_loop.runtime.activations,
     )
     messages.print("plan", render(plan))
     tracker.log_dict(plan.as_dict(), "plan.json")
@@ -255,7 +255,7 @@ def _run_tracked(
     if experiment.is_private and experiment.trainer.needs_clients:
         with console.progress_bar("feasibility") as progress_bar:
             table = clients.feasibility_tables(
-                training_loop.ledger.plan, training_loop.num_parameters, progress_bar
+                training_loop.ledger.plan, training_loop.runtime.num_parameters, progress_bar
             )
         messages.print("feasibility", table)
     deadline.check("before the training")

@@ -59,6 +59,8 @@ def training_notes(
             keeps=model_selector.keeps,
             step_name=name,
         )
+    if described := training_loop.runtime.notes(model_selector.weights):
+        notes["model"] = list(described)
     untrained = "the initial ones with noise" if ledger.plan.is_private else "the initial ones"
     notes["training"] = participation_notes(
         history, model_selector.step, step_name=name, untrained=untrained

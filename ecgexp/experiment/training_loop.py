@@ -10,16 +10,15 @@ from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment import artifacts
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.deadline import Deadline
+from ecgexp.experiment.model_runtime import runtime_of
 from ecgexp.experiment.time_left import TimeLeft
 from ecgexp.experiment.validation import Validation
-from ecgexp.features.inputs import feature_shapes
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError, Pruned
 from ecgexp.tracking.base import ReadableTracker
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCurve, TrainingState
-from ecgexp.training.loss import build_loss
 from ecgexp.training.model_selection import ModelSelector
 from ecgexp.training.step_profile import StepProfile
 
@@ -48,8 +47,7 @@ class TrainingLoop:
       ledger: see above.
       history: `train/<metric>` and `validation/<metric>` -> one value per epoch or round, NaN where
         it was not measured.
-      num_parameters: number of trainable parameters.
-      activations: values of all layers for one row.
+      runtime: builds and computes the run's model.
       probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
       profile: of one epoch or round; None unless the run profiles its training.
 
@@ -67,8 +65,6 @@ class TrainingLoop:
         *,
         checkpoint_manager: CheckpointManager | None = None,
     ):
-        from ecgexp.models.resident import Predictor
-
         self._experiment, self._run_data, self.seeds, self.ledger, self._checkpoint_manager = (
             experiment,
             run_data,
@@ -78,16 +74,8 @@ class TrainingLoop:
         )
         self._check_metric()
         self.history: dict[str, list[float]] = {}
-        self._strategy = experiment.device.strategy()
-        self._loss = build_loss(experiment.loss, run_data.class_counts)
-        model = self._build_model()
-        self.num_parameters = sum(
-            int(np.prod(variable.shape)) for variable in model.trainable_variables
-        )
-        self.activations = sum(
-            int(np.prod(shape)) for layer in model.layers for shape in _output_shapes(layer)
-        )
-        self.probabilities = Predictor(model, run_data.data.resident)
+        self.runtime = runtime_of(experiment, run_data, seeds)
+        self.probabilities = self.runtime.probabilities
         self._validation = Validation(experiment, run_data, self.probabilities)
         self.profile = (
             StepProfile(step=min(2, experiment.trainer.num_steps))
@@ -137,7 +125,7 @@ class TrainingLoop:
             LearningCurve(tracker, () if training_state is None else training_state.points),
             None,
         )
-        with console.progress_bar("training") as progress_bar, self._strategy.scope():
+        with console.progress_bar("training") as progress_bar, self.runtime.scope():
             bar = StepBar(
                 progress_bar,
                 trainer.num_steps,
@@ -251,8 +239,8 @@ class TrainingLoop:
         experiment = self._experiment
         steps = experiment.trainer.train(
             self._run_data.data,
-            build_model=self._build_model,
-            loss=self._loss,
+            build_model=self.runtime.build,
+            loss=self.runtime.loss,
             augmentation=experiment.augmentation,
             ledger=self.ledger,
             seeds=self.seeds,
@@ -303,8 +291,8 @@ class TrainingLoop:
         )
 
     def scope(self) -> Any:
-        """Return the context in which the run trains: its `tf.distribute` strategy."""
-        return self._strategy.scope()
+        """Return the context in which the run trains; see `ModelRuntime.scope`."""
+        return self.runtime.scope()
 
     def retraining(self, settings: "Centralized") -> "Retraining":
         """Return a retraining of the run's model; to be called and used within `scope`.
@@ -318,8 +306,8 @@ class TrainingLoop:
         return Retraining(
             settings,
             run_data.data,
-            build_model=self._build_model,
-            loss=self._loss,
+            build_model=self.runtime.build,
+            loss=self.runtime.loss,
             augmentation=experiment.augmentation,
             seeds=self.seeds,
         )
@@ -345,19 +333,3 @@ class TrainingLoop:
             return {"privacy/epsilon_spent": self.ledger.epsilon_spent("rdp")}
         except ConfigError:
             return {"privacy/epsilon_spent": self.ledger.epsilon_spent()}
-
-    def _build_model(self) -> Any:
-        import tensorflow as tf
-
-        # Within a graph, the copy of a client gets its weights from the server.
-        if tf.executing_eagerly():
-            tf.keras.utils.set_random_seed(self.seeds.integer("initial weights"))
-        return self._experiment.model.build(
-            feature_shapes(self._run_data.data.features), len(self._run_data.data.class_names)
-        )
-
-
-def _output_shapes(layer: Any) -> list[tuple[int, ...]]:
-    """Return the shapes of a Keras layer's outputs, without the batch."""
-    shapes = layer.output_shape
-    return [shape[1:] for shape in (shapes if isinstance(shapes, list) else [shapes])]

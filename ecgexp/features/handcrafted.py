@@ -124,8 +124,13 @@ def rhythm_features(rr: np.ndarray) -> np.ndarray:
     columns = rr[:, [RR_FEATURES.index(name) for name in _RR]].astype(np.float64)
     previous, following, local, to_record, rr_irregularity = columns.T
     ratios = np.stack([previous / local, following / local, to_record], axis=1)
-    unit = _STEADY + _QUARTILES * rr_irregularity
+    unit = rr_unit(rr_irregularity)
     return np.clip(log_ratio(ratios, unit[:, None]), -RHYTHM_LIMIT, RHYTHM_LIMIT)
+
+
+def rr_unit(rr_irregularity: np.ndarray) -> np.ndarray:
+    """Return the unit of logarithms of ratios of intervals: 0.05 plus twice the RR irregularity."""
+    return _STEADY + _QUARTILES * rr_irregularity
 
 
 def shape_features(
@@ -135,7 +140,7 @@ def shape_features(
 
     Args:
       signals_mv: (num_beats, window, leads) float32, millivolts.
-      templates_mv: (num_beats, window, leads) float32, millivolts.
+      templates_mv: (num_beats or 1, window, leads) float32, millivolts.
       fs_hz: Sampling frequency, in Hz.
       before: Samples before R.
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
-from ecgexp.data.beats import RR_FEATURES, BeatSet
+from ecgexp.data.beats import RR_FEATURES
 from ecgexp.settings.declaration import Number, Whole, settings
 
 Shape = tuple[int, ...]
@@ -213,13 +213,6 @@ class ImageFeatures:
             signals_mv[:, :, 0], size=self.size, scale=self.scale, limits_mv=self.limits_mv
         )
         return {"image": images[..., None], **_rr_features(self.rr, rr)}
-
-
-def transform_beats(features: Features, beats: BeatSet) -> dict[str, np.ndarray]:
-    """Return the features of all beats as arrays in memory."""
-    rr = beats.rr if features.uses_rr else None
-    templates_mv = beats.template_of_each() if features.uses_template else None
-    return features.transform(beats.signals_mv, rr, templates_mv)
 
 
 def feature_shapes(features: Mapping[str, np.ndarray]) -> dict[str, Shape]:

@@ -186,7 +186,7 @@ def annotate(
     if inputs.is_usable.any():
         windows = tuple(window_hashes(inputs.signals_mv))
         probabilities[inputs.is_usable] = classifier.predict_probabilities(
-            inputs.signals_mv, inputs.rr, inputs.templates_mv
+            inputs.signals_mv, inputs.rr, inputs.templates_mv, inputs.record_values
         )
     return Annotated(
         record_id=record.record_id,

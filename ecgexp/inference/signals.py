@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SIGNAL = ("signal_mv", "fs_hz", "lead", "r_peaks")
 """Columns of a row that is a signal; `r_peaks` may be left out."""
 
-WINDOW = ("window_mv", "rr", "template_mv")
-"""Columns of a row that is a preprocessed beat; a model takes the last two or not."""
+WINDOW = ("window_mv", "rr", "template_mv", "record_values")
+"""Columns of a row that is a preprocessed beat; a model takes the last three or not."""
 
 
 def annotate_signal(
@@ -78,7 +78,7 @@ def classify_rows(classifier: Classifier, rows: "pd.DataFrame") -> "pd.DataFrame
       rows: With the columns `SIGNAL`, one row for each signal: `signal_mv` a list of samples, or of
         one such list for each lead, and `lead` a name, or a list of names. Or with the columns
         `WINDOW`, one row for each beat: `window_mv` (window, leads), `rr` (20,), `template_mv`
-        (window, leads).
+        (window, leads), `record_values` (num_values,).
 
     Returns:
       For signals, one row for each beat: record (number of the row of `rows`), sample, seconds,

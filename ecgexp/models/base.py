@@ -18,7 +18,10 @@ Activation = Literal["relu", "elu", "gelu", "silu", "tanh"]
 
 
 class ModelBuilder(Protocol):
-    """An architecture, before the data decide the shapes of its ends."""
+    """The settings of a model: a network (`NetworkBuilder`), or a classical one.
+
+    `models.estimator.EstimatorBuilder` is the protocol of classical models.
+    """
 
     required_features: ClassVar[frozenset[str]]
     """Features without which it cannot be built."""
@@ -30,6 +33,10 @@ class ModelBuilder(Protocol):
     def has_batch_normalization(self) -> bool:
         """Whether it normalizes over a batch, so that an output depends on other examples."""
         ...
+
+
+class NetworkBuilder(ModelBuilder, Protocol):
+    """An architecture, before the data decide the shapes of its ends."""
 
     def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> "tf.keras.Model":
         """Return the `tf.keras.Model`: `{name: (batch, *shape)}` -> (batch, num_classes) logits."""

@@ -2,19 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.features.inputs import Features, feature_shapes
+from ecgexp.features.record_beats import needs_record, num_record_values, transform_rows
 from ecgexp.models.base import ModelBuilder
+from ecgexp.models.computed import Computed, computed
 from ecgexp.models.preprocessing import ModelPreprocessing
-from ecgexp.settings.declaration import DataError
-from ecgexp.storage.json_text import quoted
-
-FIX = "copy the folder again from where it was whole, or train the model again"
-"""What to do about a damaged model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +20,7 @@ class Classifier:
     Attributes:
       builder: the architecture.
       preprocessing: records -> windows in millivolts -> the model's inputs.
-      weights: in Keras' order.
+      weights: in Keras' order; of a classical model, in that of `EstimatorBuilder.weight_names`.
       class_names: in the order of the columns of the probabilities.
       database: what it was trained on; says so when that was synthetic.
       classes_without_training_beats: what it cannot have learned; None where that is withheld, as
@@ -68,11 +64,17 @@ class Classifier:
         """Whether it needs the template of the record."""
         return self.features.uses_template
 
+    @property
+    def uses_record(self) -> bool:
+        """Whether it needs values that are computed from all beats of the record."""
+        return needs_record(self.features)
+
     def predict_probabilities(
         self,
         signals_mv: np.ndarray,
         rr: np.ndarray | None = None,
         templates_mv: np.ndarray | None = None,
+        record_values: np.ndarray | None = None,
         *,
         batch_size: int = 1024,
     ) -> np.ndarray:
@@ -83,6 +85,8 @@ class Classifier:
           rr: (num_beats, 20), the columns of `ecgexp.data.beats.RR_FEATURES`; only where `uses_rr`.
           templates_mv: (num_beats, window, leads) millivolts, the template of each one's record
             (`ecgexp.data.preprocessing.windows.template`); only where `uses_template`.
+          record_values: (num_beats, num_values), what the features compute from all beats of a
+            record (`RecordFeatures.of_record`); only where `uses_record`.
           batch_size: windows per call.
 
         Returns:
@@ -91,10 +95,6 @@ class Classifier:
         Raises:
           ValueError: windows of another shape than the model was trained on.
         """
-        import tensorflow as tf
-
-        from ecgexp.models.resident import as_model_input
-
         signals_mv = np.asarray(signals_mv, np.float32)
         if signals_mv.shape[1:] != (self.window, self.leads):
             raise ValueError(
@@ -104,39 +104,30 @@ class Classifier:
         parts = []
         for at in range(0, len(signals_mv), batch_size):
             rows = slice(at, at + batch_size)
-            features = self.features.transform(
-                signals_mv[rows], _rows(rr, rows), _rows(templates_mv, rows)
+            features = transform_rows(
+                self.features,
+                signals_mv[rows],
+                _rows(rr, rows),
+                _rows(templates_mv, rows),
+                _rows(record_values, rows),
             )
-            logits = self._model(
-                {name: as_model_input(tf.constant(array)) for name, array in features.items()},
-                training=False,
-            )
-            parts.append(tf.nn.softmax(tf.cast(logits, tf.float64)).numpy())
+            parts.append(self._computed(features))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)))
-
-    @cached_property
-    def _model(self) -> Any:
-        window = np.zeros((1, self.window, self.leads), np.float32)
-        features = self.features.transform(
-            window, np.ones((1, len(RR_FEATURES)), np.float32), window
-        )
-        model = self.builder.build(feature_shapes(features), len(self.class_names))
-        expected, found = (
-            [tuple(weight.shape) for weight in model.weights],
-            [weight.shape for weight in self.weights],
-        )
-        if expected != found:
-            raise DataError(
-                f"the weights of the model have the shapes {quoted(found)}, and its "
-                f"architecture has {quoted(expected)}; {FIX}"
-            )
-        model.set_weights(self.weights)
-        return model
 
     @property
     def weight_names(self) -> list[str]:
-        """Layer and name of each of the weights, e.g. `conv0/kernel`; builds the model."""
-        return [weight.name.removesuffix(":0") for weight in self._model.weights]
+        """Name of each of the weights, for a network layer and name, e.g. `conv0/kernel`."""
+        return self._computed.weight_names
+
+    @cached_property
+    def _computed(self) -> Computed:
+        window = np.zeros((1, self.window, self.leads), np.float32)
+        values = np.zeros((1, num_record_values(self.features)), np.float32)
+        features = transform_rows(
+            self.features, window, np.ones((1, len(RR_FEATURES)), np.float32), window, values
+        )
+        shapes = feature_shapes(features)
+        return computed(self.builder, self.weights, shapes, len(self.class_names))
 
 
 def _rows(array: np.ndarray | None, rows: slice) -> np.ndarray | None:

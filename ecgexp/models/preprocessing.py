@@ -15,6 +15,7 @@ from ecgexp.data.preprocessing.one_record import (
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.data.preprocessing.windows import template
 from ecgexp.features.inputs import Features
+from ecgexp.features.record_beats import RecordBeats, RecordFeatures
 from ecgexp.settings.declaration import ConfigError, DataError
 
 
@@ -37,6 +38,7 @@ class BeatInputs:
     signals_mv: np.ndarray
     rr: np.ndarray | None
     templates_mv: np.ndarray | None
+    record_values: np.ndarray | None = None
 
     @property
     def is_usable(self) -> np.ndarray:
@@ -147,7 +149,7 @@ class ModelPreprocessing:
         Raises:
           DataError: The record cannot be resampled.
         """
-        part, reasons, _ = preprocess_record(record, columns, self.records)
+        part, reasons, annotated = preprocess_record(record, columns, self.records)
         windows, rr = part["signals_mv"], part["rr"] if self.features.uses_rr else None
         templates_mv = None
         if self.features.uses_template:  # of the whole record, as in training
@@ -157,11 +159,30 @@ class ModelPreprocessing:
             windows, rr = windows[:0], rr[:0]
             templates_mv = None if templates_mv is None else templates_mv[:0]
         return BeatInputs(
+            record_values=self._record_values(part, annotated, len(windows), record.fs_hz),
             samples=record.beat_samples,
             reasons=reasons,
             signals_mv=windows,
             rr=rr,
             templates_mv=templates_mv,
+        )
+
+    def _record_values(
+        self, part: Mapping[str, np.ndarray], annotated: np.ndarray, rows: int, fs_hz: float
+    ) -> np.ndarray | None:
+        """Return the values of the features of the record, of the beats that are classified."""
+        if not isinstance(self.features, RecordFeatures):
+            return None
+        if not rows:
+            return np.zeros((0, self.features.num_values), np.float32)
+        return self.features.of_record(
+            RecordBeats(
+                seconds=annotated[0] / fs_hz,
+                rows=np.searchsorted(annotated[0], part["r_samples"]),
+                signals_mv=part["signals_mv"],
+                rr=part["rr"],
+                template_mv=template(part["signals_mv"]),
+            )
         )
 
     def columns(self, record: Record) -> tuple[list[int], str]:

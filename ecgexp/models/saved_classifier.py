@@ -18,7 +18,8 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from ecgexp.models.base import ModelBuilder
-from ecgexp.models.classifier import FIX, Classifier
+from ecgexp.models.classifier import Classifier
+from ecgexp.models.damaged import FIX
 from ecgexp.models.saved_preprocessing import FILE as _PREPROCESSING
 from ecgexp.models.saved_preprocessing import preprocessing_json, read_preprocessing
 from ecgexp.privacy import publication

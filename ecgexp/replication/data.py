@@ -9,7 +9,7 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.data.leakage import check_split
 from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.experiment.data import RunData, assemble, load_beats
-from ecgexp.features.inputs import transform_beats
+from ecgexp.features.record_beats import transform_beats
 from ecgexp.seeding import Seeds
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ecgexp.training.device import Device as Device
     from ecgexp.training.dp.trainer import DpSgd as DpSgd
     from ecgexp.training.federated.trainer import Federated as Federated
+    from ecgexp.training.fit import Fit as Fit
     from ecgexp.training.loss import CrossEntropy as CrossEntropy
     from ecgexp.training.model_selection import Selection as Selection
 else:

@@ -57,7 +57,7 @@ FENCES = {
         "ecgexp.clipping",
         "ecgexp.training",
         "ecgexp.augmentation",
-        "ecgexp.experiment.training_loop",
+        "ecgexp.experiment.model_runtime",
         "ecgexp.cli.doctor_checks",
     ),
 }

@@ -127,13 +127,13 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
         own,
         _around(intervals, RHYTHM_INTERVALS),
         quantiles,
-        _rr_irregularity(intervals)[:, None],
+        rr_irregularity(intervals)[:, None],
     ]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def _rr_irregularity(intervals: np.ndarray) -> np.ndarray:
-    """Compute the RR irregularity, (num_beats,) float64, the last column of `rr_features`.
+def rr_irregularity(intervals: np.ndarray) -> np.ndarray:
+    """Compute the RR irregularity, (num_intervals + 1,) float64, the last column of `rr_features`.
 
     In atrial fibrillation small changes of the interval are rare (Tateno & Glass 2001,
     doi:10.1007/BF02345439). Premature beats in a regular rhythm, even in bigeminy or trigeminy,

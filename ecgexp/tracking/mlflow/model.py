@@ -12,7 +12,8 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array
 
 from ecgexp.data.synthetic.example import FS_HZ, example_signals
-from ecgexp.models.classifier import FIX
+from ecgexp.features.record_beats import needs_record
+from ecgexp.models.damaged import FIX
 from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.models.saved_classifier import read_description
 from ecgexp.models.saved_preprocessing import read_preprocessing
@@ -138,6 +139,7 @@ def signature(preprocessing: ModelPreprocessing, class_names: list[str]) -> Mode
         "window_mv",
         *(["rr"] if preprocessing.features.uses_rr else []),
         *(["template_mv"] if preprocessing.features.uses_template else []),
+        *(["record_values"] if needs_record(preprocessing.features) else []),
     ]
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(numbers, "signal_mv", required=False),

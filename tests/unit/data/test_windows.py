@@ -122,7 +122,7 @@ def test_rr_features_equal_the_loop(gaps):
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
-def _rr_irregularity(intervals_s):
+def rr_irregularity(intervals_s):
     return rr_features(np.cumsum(np.r_[1, np.round(1000 * intervals_s)]), 1000.0)[
         len(intervals_s) // 2, -1
     ]
@@ -138,7 +138,7 @@ def _premature(intervals_s, places):
 @pytest.mark.parametrize(
     "which", ["few", "one in three", "bigeminy", "trigeminy", "in runs, with pauses"]
 )
-def test_rr_irregularity_tells_atrial_fibrillation_from_ectopy(which):
+def testrr_irregularity_tells_atrial_fibrillation_from_ectopy(which):
     rng = np.random.default_rng(0)
     steady = 0.8 + 0.02 * rng.standard_normal(300)
     if which == "in runs, with pauses":  # four beats in five are premature
@@ -152,9 +152,9 @@ def test_rr_irregularity_tells_atrial_fibrillation_from_ectopy(which):
             "trigeminy": np.arange(0, 298, 3),
         }
         ectopic = _premature(steady, places.get(which, at_random))
-    fibrillation = _rr_irregularity(rng.uniform(0.4, 1.2, 300))
-    assert _rr_irregularity(ectopic) < 2 * _rr_irregularity(steady)
-    assert fibrillation > 4 * _rr_irregularity(ectopic)
+    fibrillation = rr_irregularity(rng.uniform(0.4, 1.2, 300))
+    assert rr_irregularity(ectopic) < 2 * rr_irregularity(steady)
+    assert fibrillation > 4 * rr_irregularity(ectopic)
 
 
 def test_template_is_the_median_of_all_beats():

@@ -27,6 +27,7 @@ CONFIGURATIONS = {
         "model=resnet1d",
         "augmentation=signal",
     ],
+    "classical": ["model=extra_trees", "dataset.window_ms=[360,560]"],
     "two databases": ["dataset=mitdb_to_svdb", "split=cross_database"],
     "mitdb_csv": [
         "dataset=mitdb_csv",
