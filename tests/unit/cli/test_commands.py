@@ -26,7 +26,13 @@ WITH_RUN = {
     "ecgexp-report": (["{}"], "RUN"),
     "ecgexp-sync": (["{}"], "RUN"),
 }
-WITH_OUTPUT = ("ecgexp-compare", "ecgexp-inspect", "ecgexp-predict", "ecgexp-report")
+WITH_OUTPUT = (
+    "ecgexp-compare",
+    "ecgexp-inspect",
+    "ecgexp-leave-one-out",
+    "ecgexp-predict",
+    "ecgexp-report",
+)
 WITH_FOLDER = ("ecgexp-fetch", "ecgexp-new")  # an output that later calls complete
 NEEDED = {
     "ecgexp-compare": ["x", "x"],
@@ -149,6 +155,7 @@ def complete(setup, function, line, folder):
         ("ecgexp-doctor --clo", "--close-stale"),
         ("ecgexp-fetch mitdb --rec", "--records"),
         ("ecgexp-inspect --conf", "--config-dir"),
+        ("ecgexp-leave-one-out --ch", "--choose"),
         ("ecgexp-new pl", "plugin"),
         ("ecgexp-open --st", "--store"),
         ("ecgexp-plan --un", "--units"),

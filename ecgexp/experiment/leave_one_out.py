@@ -1,0 +1,273 @@
+"""Leave one patient out: each patient is predicted by a model that was trained on all others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgexp.data.beats import BeatSet
+from ecgexp.data.leakage import check_split
+from ecgexp.data.preprocessing.settings import OnProgress
+from ecgexp.data.splits.base import Split
+from ecgexp.evaluation.evaluator import Evaluation, evaluate
+from ecgexp.evaluation.metrics import quick_scores
+from ecgexp.experiment.data import assemble, load_beats
+from ecgexp.experiment.experiment import Experiment
+from ecgexp.experiment.model_runtime import runtime_of
+from ecgexp.experiment.part_checks import check_patients_known
+from ecgexp.features.record_beats import transform_beats
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.seeding import Seeds
+from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.training.base import OnProgress as OnTrainingProgress
+from ecgexp.training.model_selection import ModelSelector
+
+_LEAST_PATIENTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientBeats:
+    """The beats that are divided by patient, and their features.
+
+    Attributes:
+      beats: labeled.
+      rows: (num_rows,) the beats that are used; no other beat is trained on or predicted.
+      features: name -> (num_beats, ...).
+    """
+
+    beats: BeatSet
+    rows: np.ndarray
+    features: Mapping[str, np.ndarray]
+
+    @property
+    def patients(self) -> list[str]:
+        """The patients of `rows`, sorted."""
+        return np.unique(self.beats.patient_ids[self.rows]).tolist()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(num_rows,) class indices."""
+        return self.beats.labels[self.rows]
+
+
+def check_can_leave_out(experiment: Experiment) -> None:
+    """Check, before data are read, that an experiment can be repeated without each patient.
+
+    Raises:
+      ConfigError: it is private, stops by validation scores or is a debug run.
+    """
+    if experiment.is_private:
+        raise ConfigError(
+            f"privacy.unit={experiment.privacy.unit}: each model that leaves out a patient spends "
+            "privacy loss of all others; use privacy=none and trainer=centralized to choose "
+            "settings on public patients."
+        )
+    if experiment.selection.patience is not None:
+        raise ConfigError(
+            f"selection.patience={experiment.selection.patience}: stops by scores on validation "
+            "beats, and here are none; use selection.patience=null."
+        )
+    if experiment.debug.is_on:
+        raise ConfigError(
+            f"debug={experiment.debug.preset}: tries one run; use ecgexp debug="
+            f"{experiment.debug.preset}, or leave it out."
+        )
+
+
+def load_patients(
+    experiment: Experiment, *, all_patients: bool, on_progress: OnProgress
+) -> PatientBeats:
+    """Load the beats and features.
+
+    **Guarantees**: unless `all_patients`, no test beat of the experiment's split is used
+    (`tests/unit/experiment/test_leave_one_out.py`).
+
+    Args:
+      experiment: gives dataset, grouping, features and split.
+      all_patients: use every patient of the dataset, without the split.
+      on_progress: called with the progress.
+
+    Raises:
+      ConfigError: patients are unknown, or the split divides them.
+      DataError: the data are missing or damaged, or there are fewer than three patients.
+    """
+    beats = load_beats(
+        dataset=experiment.dataset,
+        grouping=experiment.grouping,
+        features=experiment.features,
+        on_progress=on_progress,
+    )
+    if not beats.knows_patients:
+        raise ConfigError(
+            "dataset: nothing states whose the beats are, so that no patient can be left out; use "
+            "dataset.patients= with the patient of each beat."
+        )
+    check_patients_known(
+        beats.knows_patients, split=experiment.split, partition=experiment.partition
+    )
+    rows = np.arange(len(beats))
+    if not all_patients:
+        if experiment.split.divides_patients:
+            raise ConfigError(
+                "split: divides the beats of patients, so that training beats of a patient have "
+                "test beats beside them; use split=inter_patient, or --patients all."
+            )
+        parts = experiment.split.split(beats, Seeds(experiment.seed).generator("split"))
+        check_split(beats, parts)
+        rows = np.sort(np.concatenate([parts.train, parts.validation]))
+    found = PatientBeats(
+        beats=beats, rows=rows, features=transform_beats(experiment.features, beats)
+    )
+    if len(found.patients) < _LEAST_PATIENTS:
+        raise DataError(
+            f"dataset: there are {len(found.patients)} patients to leave out, and "
+            f"{_LEAST_PATIENTS} are needed; use more records, or --patients all."
+        )
+    return found
+
+
+def predict_left_out(
+    experiment: Experiment, patients: PatientBeats, on_patient: Callable[[int, int, str], None]
+) -> np.ndarray:
+    """Train once without each patient, in this process, and predict the patient.
+
+    **Guarantees**: no beat of the patient is among the training beats of the model that predicts
+    it; `check_split` verifies each division (`tests/unit/experiment/test_leave_one_out.py`).
+
+    Args:
+      experiment: checked by `check_can_leave_out`.
+      patients: the beats.
+      on_patient: called with `(done, total, patient)`.
+
+    Returns:
+      (num_rows, num_classes) float64 probabilities.
+    """
+    beats, rows = patients.beats, patients.rows
+    found = np.full((len(rows), len(beats.class_names)), np.nan)
+    for done, patient in enumerate(patients.patients):
+        on_patient(done, len(patients.patients), patient)
+        left_out = beats.patient_ids[rows] == patient
+        found[left_out] = _predicted(experiment, patients, rows[~left_out], rows[left_out])
+    on_patient(len(patients.patients), len(patients.patients), "")
+    return found
+
+
+def _predicted(
+    experiment: Experiment, patients: PatientBeats, train: np.ndarray, left_out: np.ndarray
+) -> np.ndarray:
+    seeds, trainer = Seeds(experiment.seed), experiment.trainer
+    split = Split(train=train, validation=left_out[:0], test=left_out, disjoint="patient")
+    check_split(patients.beats, split)
+    run_data = assemble(
+        patients.beats, split, experiment.partition, seeds, features=lambda: patients.features
+    )
+    runtime = runtime_of(experiment, run_data, seeds)
+    selector = ModelSelector(experiment.selection, is_private=False)
+    on_progress: OnTrainingProgress = lambda **_: None  # noqa: E731
+    with runtime.scope():
+        for epoch in trainer.train(
+            run_data.data,
+            build_model=runtime.build,
+            loss=runtime.loss,
+            augmentation=experiment.augmentation,
+            ledger=Ledger(trainer.plan(experiment.privacy, run_data.data)),
+            seeds=seeds,
+            on_progress=on_progress,
+        ):
+            selector.update(epoch, {})
+    probabilities = runtime.probabilities(selector.weights, left_out)
+    return experiment.read_probabilities(probabilities, patients.beats.class_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Probabilities whose setting was chosen for each patient without the patient.
+
+    Attributes:
+      probabilities: (num_rows, num_classes).
+      chosen: patient -> index of the candidate.
+    """
+
+    probabilities: np.ndarray
+    chosen: Mapping[str, int]
+
+
+def choose_without_each(
+    patients: PatientBeats, candidates: Sequence[np.ndarray], metric: str, *, largest: bool
+) -> Choice:
+    """Choose a candidate for each patient by the pooled score of all other patients.
+
+    **Guarantees**: the labels of a patient have no effect on the candidate that predicts the
+    patient (`tests/unit/experiment/test_leave_one_out.py`). The models that predict the other
+    patients were trained on beats of this one; excluding that too would need a training for each
+    pair of patients.
+
+    Args:
+      patients: the beats.
+      candidates: probabilities of `predict_left_out` for each value of a setting.
+      metric: score of `quick_scores`.
+      largest: whether a larger score is better.
+    """
+    found, chosen = np.empty_like(candidates[0]), {}
+    owners, names = patients.beats.patient_ids[patients.rows], patients.beats.class_names
+    for patient in patients.patients:
+        others = owners != patient
+        scores = np.array(
+            [
+                quick_scores(patients.labels[others], one[others], names).values[metric]
+                for one in candidates
+            ]
+        )
+        scores = np.where(np.isnan(scores), -np.inf, scores if largest else -scores)
+        chosen[patient] = int(scores.argmax())
+        found[~others] = candidates[chosen[patient]][~others]
+    return Choice(probabilities=found, chosen=chosen)
+
+
+def evaluate_left_out(
+    experiment: Experiment,
+    patients: PatientBeats,
+    probabilities: np.ndarray,
+    *,
+    without: Sequence[str] = (),
+) -> Evaluation:
+    """Return the pooled scores with intervals over patients.
+
+    Args:
+      experiment: gives the resamples and the seed.
+      patients: the beats.
+      probabilities: (num_rows, num_classes) of the left-out patients.
+      without: patients whose beats are not scored.
+    """
+    kept = ~np.isin(patients.beats.patient_ids[patients.rows], list(without))
+    rows, beats = patients.rows[kept], patients.beats
+    counts = np.bincount(beats.labels[patients.rows], minlength=len(beats.class_names))
+    return evaluate(
+        labels=beats.labels[rows],
+        probabilities=probabilities[kept],
+        class_names=beats.class_names,
+        record_ids=beats.record_ids[rows],
+        patient_ids=beats.patient_ids[rows],
+        patient_word="record" if beats.patients_are == "assumed" else "patient",
+        majority_class=int(counts.argmax()),
+        rng=Seeds(experiment.seed).generator("bootstrap/left out"),
+        num_resamples=experiment.num_resamples,
+    )
+
+
+def patient_with_most(patients: PatientBeats, class_name: str) -> str:
+    """Return the patient with most beats of a class.
+
+    Raises:
+      ConfigError: there is no such class.
+    """
+    names = patients.beats.class_names
+    if class_name not in names:
+        raise ConfigError(
+            f"--without-most {class_name}: no class of the grouping; use {', '.join(names)}."
+        )
+    of_class = patients.labels == names.index(class_name)
+    owners, counts = np.unique(
+        patients.beats.patient_ids[patients.rows][of_class], return_counts=True
+    )
+    return str(owners[counts.argmax()])
