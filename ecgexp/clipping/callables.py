@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ecgexp.clipping.graph import layers_of
 from ecgexp.clipping.losses import RowWiseLoss
+from ecgexp.clipping.registry import is_known
 from ecgexp.settings.declaration import ConfigError
 
 ROW_WISE_ACTIVATIONS = (
@@ -54,6 +55,8 @@ _ALLOWED_STATEFUL = frozenset(
     {
         "Assert",
         "ReadVariableOp",
+        "ResourceGather",
+        "VariableShape",
         "VarHandleOp",
         "Placeholder",
         "If",
@@ -63,14 +66,18 @@ _ALLOWED_STATEFUL = frozenset(
 )
 
 
+# TensorFlow calls them stateful for their dropout alone, which is checked to be 0.
+_RECURRENT = ("CudnnRNN",)
+
+
 def unknown_callables(model: tf.keras.Model, loss_fn: Callable[..., Any]) -> list[str]:
-    """List the activations of `model` and the loss that are not known to be row-wise.
+    """List the activations of known layers and the loss that are not known to be row-wise.
 
     Neither inspection nor trial can show that they are: they may mix rows for some values only. A
     method that passes them one unit at a time is exact for them too.
 
     Args:
-      model: built of known layers.
+      model: accepted by `checks.check_model`.
       loss_fn: the loss.
 
     Returns:
@@ -89,7 +96,7 @@ def check_activations(model: tf.keras.Model) -> None:
     because an activation may depend on the shape.
 
     Args:
-      model: built of known layers.
+      model: of which the layers that are not known are left out; see `unknown_layers`.
 
     Raises:
       ConfigError: an activation does so; the message names the layer and the operation.
@@ -98,7 +105,7 @@ def check_activations(model: tf.keras.Model) -> None:
         for shape in shapes:
             spec = tf.TensorSpec([None, *shape[1:]], layer.compute_dtype)
             graph = _with_gradients(layer.activation, spec, wrt=0)
-            _check_graph(
+            check_stateless(
                 graph, f"model: layer {layer.name!r} ({type(layer).__name__}): its activation"
             )
 
@@ -117,7 +124,7 @@ def check_loss(loss_fn: Callable[..., Any], labels: tf.Tensor, outputs: tf.Tenso
     if _is_row_wise(loss_fn):
         return
     specs = [tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in (labels, outputs)]
-    _check_graph(_with_gradients(loss_fn, *specs, wrt=1), "loss: it")
+    check_stateless(_with_gradients(loss_fn, *specs, wrt=1), "loss: it")
 
 
 def check_augmentation(augment: Callable[..., Any], features: Mapping[str, np.ndarray]) -> None:
@@ -140,7 +147,7 @@ def check_augmentation(augment: Callable[..., Any], features: Mapping[str, np.nd
     graph = traced.get_concrete_function(
         specs, tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)
     ).graph
-    _check_graph(graph, "augmentation: it")
+    check_stateless(graph, "augmentation: it")
 
 
 def _with_gradients(function: Callable[..., Any], *specs: tf.TensorSpec, wrt: int) -> Any:
@@ -169,9 +176,9 @@ def _is_row_wise(loss_fn: Any) -> bool:
 def _unknown_activations(
     model: tf.keras.Model,
 ) -> Iterator[tuple[tf.keras.layers.Layer, list[tuple]]]:
-    """Return layers with an unknown activation, with its input shape at each use."""
+    """Return known layers with an unknown activation, with its input shape at each use."""
     for layer in layers_of(model):
-        activation = getattr(layer, "activation", None)
+        activation = getattr(layer, "activation", None) if is_known(layer) else None
         if activation is not None and not any(
             activation is known for known in ROW_WISE_ACTIVATIONS
         ):
@@ -181,18 +188,24 @@ def _unknown_activations(
             )
 
 
-def _check_graph(graph: Any, subject: str) -> None:
+def check_stateless(graph: Any, subject: str) -> None:
+    """Reject a graph with operations that keep state, draw random numbers or leave TensorFlow.
+
+    Args:
+      graph: a `tf.Graph`, of which all functions are checked too.
+      subject: begins the message, e.g. `"loss: it"`.
+
+    Raises:
+      ConfigError: there is one; the message names it.
+    """
     # No public interface tells which operations are stateful.
     from tensorflow.python.framework import op_def_registry
 
-    definition = graph.as_graph_def()
-    nodes = [
-        *definition.node,
-        *(node for function in definition.library.function for node in function.node_def),
-    ]
-    own = {function.signature.name for function in definition.library.function}
-    for node in nodes:
+    own = {function.signature.name for function in graph.as_graph_def().library.function}
+    for node in _nodes_of(graph):
         if node.op in own or node.op in _ALLOWED_STATEFUL:
+            continue
+        if node.op.startswith(_RECURRENT) and not node.attr["dropout"].f:
             continue
         known = op_def_registry.get(node.op)
         if known is None or known.is_stateful:
@@ -200,3 +213,14 @@ def _check_graph(graph: Any, subject: str) -> None:
                 f"{subject} runs {node.op}, which may keep state or draw random numbers and so "
                 "make one example depend on another; use a function of tensors alone."
             )
+
+
+def operations_of(graph: Any) -> frozenset[str]:
+    """Return the names of all operations of a `tf.Graph` and its functions, e.g. `MatMul`."""
+    return frozenset(node.op for node in _nodes_of(graph))
+
+
+def _nodes_of(graph: Any) -> list[Any]:
+    definition = graph.as_graph_def()
+    functions = definition.library.function
+    return [*definition.node, *(node for function in functions for node in function.node_def)]

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from ecgexp.clipping.callables import check_activations
 from ecgexp.clipping.graph import Node, layers_of, models_of, nodes
-from ecgexp.clipping.registry import ROW_WISE, RULES, rule_of
+from ecgexp.clipping.registry import is_known, rule_of
+from ecgexp.clipping.unknown_layers import check_unknown_layer
 from ecgexp.settings.declaration import ConfigError
 
 _NOISE = tuple(
@@ -36,10 +37,12 @@ _NOISE = tuple(
 def check_model(model: tf.keras.Model, *, public_penalty: bool = False) -> None:
     """Reject a model whose per-example gradients are not defined or cannot be clipped exactly.
 
-    **Guarantees**: in an accepted model, all layers, apart from their activations, process each row
-    of a batch independently, at every use and in nested models. Activations keep no state and draw
-    no random numbers (`tests/tensorflow/clipping/test_checks.py`). Whether activations and the loss
-    mix rows is tested by `probe`.
+    **Guarantees**: in an accepted model, all known layers (`registry`), apart from their
+    activations, process each row of a batch independently, at every use and in nested models.
+    Activations and all other layers keep no state, draw no random numbers and add no loss of the
+    data (`tests/tensorflow/clipping/test_checks.py`, `test_unknown_layers.py`). Whether these and
+    the loss mix rows is tested by `probe`; whatever the probe misses, `build.build_clipper` calls
+    such a model with one unit at a time.
 
     Args:
       model: model to clip, by any method.
@@ -47,16 +50,17 @@ def check_model(model: tf.keras.Model, *, public_penalty: bool = False) -> None:
         `public_penalty_gradients`.
 
     Raises:
-      ConfigError: a layer may mix the examples of a batch, keeps state, is unknown or adds a loss;
-        the message names the layer.
+      ConfigError: a layer mixes the examples of a batch, keeps state, draws random numbers or adds
+        a loss; the message names the layer.
     """
     _check_graph(model)
+    check_noise_layers(model)
     for layer in layers_of(model):
         _check_layer(layer)
     for owner in models_of(model):
         for node in nodes(owner):
-            _check_use(node)
-    check_noise_layers(model)
+            if is_known(node.layer):
+                _check_use(node)
     check_activations(model)
     if model.losses and not public_penalty:
         raise ConfigError(
@@ -184,34 +188,14 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
                 "use model.normalization=group",
             )
         )
-    if type(layer) not in ROW_WISE and type(layer) not in RULES and not isinstance(layer, _NOISE):
-        state = (
-            "has weights but no rule"
-            if layer.weights
-            else "is not known to process each example of a batch independently"
-        )
-        raise ConfigError(
-            _message(
-                layer,
-                state,
-                "use a layer listed in ecgexp/clipping/registry.py, or add its rule there",
-            )
-        )
-    if changed := [name for name in vars(layer) if callable(getattr(type(layer), name, None))]:
+    changed = [name for name in vars(layer) if callable(getattr(type(layer), name, None))]
+    if is_known(layer) and changed:
         raise ConfigError(
             _message(
                 layer,
                 f"has its method {changed[0]} replaced, so it is not known to process each example "
                 "independently",
                 "use the unchanged layer",
-            )
-        )
-    if inner := [sub.name for sub in layer._flatten_layers(include_self=False)]:
-        raise ConfigError(
-            _message(
-                layer,
-                f"has another layer, {inner[0]!r}, inside it",
-                f"call {inner[0]!r} on its output instead",
             )
         )
     if getattr(layer, "stateful", False):
@@ -226,6 +210,15 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
                 layer,
                 "has an activity_regularizer, a loss of the data that would bypass clipping",
                 "remove it",
+            )
+        )
+    inner = [sub.name for sub in layer._flatten_layers(include_self=False)]
+    if is_known(layer) and inner:
+        raise ConfigError(
+            _message(
+                layer,
+                f"has another layer, {inner[0]!r}, inside it",
+                f"call {inner[0]!r} on its output instead",
             )
         )
     if isinstance(layer, tf.keras.layers.EinsumDense) and not _keeps_rows(layer.equation):
@@ -246,6 +239,8 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
                 "use dtype=float32",
             )
         )
+    if not is_known(layer):
+        check_unknown_layer(layer)
 
 
 def _check_use(node: Node) -> None:

@@ -95,11 +95,19 @@ class VectorizedClipper(_UnitByUnit):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class MicrobatchClipper(_UnitByUnit):
     """A `base.Clipper` with a loop over units, as TF-Privacy's `DPKerasSGDOptimizer`.
 
     It needs the least memory.
+
+    Attributes:
+      doubles: whether a unit of one row is computed from two copies of it, which changes neither
+        its gradient nor its loss: oneDNN in TensorFlow 2.15 writes out of bounds in the gradient of
+        a strided convolution over one row.
     """
+
+    doubles: bool = False
 
     def __call__(
         self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
@@ -109,9 +117,17 @@ class MicrobatchClipper(_UnitByUnit):
         units, dtype = tf.shape(mask)[0], self.model.trainable_variables[0].dtype
 
         def add_unit(index, sums, norms, losses):
-            unit = self.clip_unit([value[index] for value in inputs], labels[index], mask[index])
+            rows = [value[index] for value in (*inputs, labels)]
+            if self.doubles and self.views == 1:
+                rows = [tf.repeat(value, 2, axis=0) for value in rows]
+            unit = self.clip_unit(rows[:-1], rows[-1], mask[index])
             sums = [total + gradient for total, gradient in zip(sums, unit.gradients, strict=True)]
-            return index + 1, sums, norms.write(index, unit.norm), losses.write(index, unit.losses)
+            return (
+                index + 1,
+                sums,
+                norms.write(index, unit.norm),
+                losses.write(index, unit.losses[: self.views]),
+            )
 
         start = (
             tf.constant(0),

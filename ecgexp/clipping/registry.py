@@ -37,7 +37,7 @@ RULES: dict[type, Rule] = {
 }
 """Layer class -> rule. A subclass may compute anything, so it does not inherit a rule.
 
-To support a new layer with weights, add one entry here."""
+To support a new layer with weights by book-keeping, add one entry here."""
 
 ROW_WISE = frozenset(
     {
@@ -85,3 +85,8 @@ ROW_WISE = frozenset(
 def rule_of(layer: tf.keras.layers.Layer) -> Rule | None:
     """Return the rule of a layer; None if it has no trainable weights or no rule."""
     return RULES.get(type(layer)) if layer.trainable_weights else None
+
+
+def is_known(layer: tf.keras.layers.Layer) -> bool:
+    """Return whether a layer has a rule, or is known to process each row independently."""
+    return type(layer) in RULES or type(layer) in ROW_WISE

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.clipping.callables import check_activations, check_augmentation, check_loss
 from ecgexp.clipping.checks import check_noise_layers
+from ecgexp.clipping.unknown_layers import check_unknown_layer, unknown_layers
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.noise import NoiseSource
 from ecgexp.privacy.noise_checks import NoiseStatistics
@@ -85,6 +86,8 @@ class Rounds:
         _check_model(model)
         if self._is_private:
             check_noise_layers(model)
+            for layer in unknown_layers(model):
+                check_unknown_layer(layer)
             check_activations(model)
             check_loss(loss, tf.zeros([2], tf.int32), tf.zeros([2, *model.output_shape[1:]]))
             check_augmentation(augmentation.build(), data.features)
@@ -299,6 +302,6 @@ def _check_model(model: Any) -> None:
         or model.non_trainable_variables
     ):
         raise ConfigError(
-            "model.normalization=batch: it keeps moving statistics, which federated averaging "
-            "never updates; use model.normalization=group."
+            "model.normalization=batch: it keeps moving statistics or other weights that are not "
+            "trained, which federated averaging never updates; use model.normalization=group."
         )
