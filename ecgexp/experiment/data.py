@@ -7,6 +7,7 @@ import numpy as np
 
 from ecgexp.data.beats import NO_INTERVAL, BeatSet
 from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.foreign_parts import check_assigned, check_divided, check_loaded, read_only
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.identity import check_beats_once
 from ecgexp.data.leakage import check_split
@@ -16,8 +17,9 @@ from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.experiment.part_checks import check_patients_known
 from ecgexp.features.checks import check_rows_apart
+from ecgexp.features.foreign import transform_checked
 from ecgexp.features.inputs import Features
-from ecgexp.features.record_beats import transform_beats, with_record_values
+from ecgexp.features.record_beats import with_record_values
 from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
@@ -92,6 +94,7 @@ def load_run_data(
     seeds: Seeds,
     on_progress: OnProgress,
     few_of: Callable[[BeatSet, Split], Split] = lambda _, split: split,
+    is_private: bool = False,
 ) -> RunData:
     """Load, group, split, assign and transform the beats.
 
@@ -104,6 +107,7 @@ def load_run_data(
       seeds: the random streams of the run.
       on_progress: called with the progress.
       few_of: returns the part of the split that the run uses, after the check for leakage.
+      is_private: whether features of plug-ins are computed one beat at a time.
 
     Returns:
       The data of the run.
@@ -118,7 +122,9 @@ def load_run_data(
     )
     check_patients_known(beats.knows_patients, split=split, partition=partition)
     check_rows_apart(features, window=beats.signals_mv.shape[1], leads=beats.signals_mv.shape[2])
+    beats = read_only(beats)
     parts = split.split(beats, seeds.generator("split"))
+    check_divided(split, parts)
     check_split(beats, parts)
     parts = few_of(beats, parts)
     return assemble(
@@ -126,7 +132,7 @@ def load_run_data(
         parts,
         partition,
         seeds,
-        features=lambda: transform_beats(features, beats),
+        features=lambda: transform_checked(features, beats, alone=is_private),
         overlap=overlap_of(
             beats, parts.train, dataset.window_samples[0] if dataset.has_records else 0
         ),
@@ -153,6 +159,7 @@ def load_beats(
       DataError: the data are missing or damaged, a beat has two rows, or no beat is left.
     """
     beats = dataset.load(on_progress)
+    check_loaded(dataset, beats)
     check_beats_once(beats)
     beats = grouping.apply(with_record_values(features, beats))
     if not features.uses_rr:
@@ -196,6 +203,7 @@ def assemble(
       ConfigError: these beats cannot be assigned to the requested clients.
     """
     clients = partition.assign(beats, parts, seeds.generator("partition"))
+    check_assigned(partition, clients)
     check_partition(clients, parts)
     data = TrainingData(
         features=features(),

@@ -219,6 +219,7 @@ class Experiment:
                 unit=self.privacy.unit if self.is_private else None,
                 seed=self.seed,
             ),
+            is_private=self.is_private,
         )
         check_patients_known(
             run_data.beats.knows_patients,

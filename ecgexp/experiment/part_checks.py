@@ -1,6 +1,6 @@
 """Checks that the parts of an experiment fit together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,15 @@ from ecgexp.data.splits.base import Splitter
 from ecgexp.evaluation.names import metric_names
 from ecgexp.features.checks import crossing_beats
 from ecgexp.features.inputs import Features
+from ecgexp.features.record_beats import needs_record
 from ecgexp.models.base import ModelBuilder
 from ecgexp.models.estimator import is_estimator
 from ecgexp.privacy.plan import Privacy
 from ecgexp.privacy.unit_checks import check_unit_covers_features, shared_units
-from ecgexp.settings.build import to_node
+from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.option_names import option_name
-from ecgexp.settings.plugins import used_by
+from ecgexp.settings.plugins import is_foreign
 from ecgexp.training.base import Trainer
 from ecgexp.training.fit import Fit
 from ecgexp.training.loss import CrossEntropy
@@ -46,25 +47,32 @@ def check_parts(parts: Mapping[str, Any]) -> None:
       parts: name of the setting -> its value.
 
     Raises:
-      ConfigError: a part is another object, such as a Keras model.
+      ConfigError: a part is another object, such as a Keras model, or the privacy settings are a
+        plug-in's, which could state any ε.
     """
     for name, part in parts.items():
         if not is_pydantic_dataclass(type(part)):
             raise ConfigError(_not_loadable(name, part))
+    if is_foreign(parts["privacy"]):
+        raise ConfigError(
+            f"privacy=<{type(parts['privacy']).__module__}>: a plug-in cannot define what a "
+            "guarantee is; use privacy=dp, privacy=patient or privacy=none with other values."
+        )
 
 
 def check_can_be_loaded(experiment: "Experiment") -> None:
     """Check that the run, its model and its preprocessing can be loaded again.
 
     Raises:
-      ConfigError: a part other than `tracking` is of a class without a public name.
+      ConfigError: a part other than `tracking` is of a class without a public name, or of one that
+        its setting does not take from a configuration.
     """
     for field in fields(experiment):
         if field.name == "tracking":
             continue
         value = getattr(experiment, field.name)
         try:
-            to_node(value)
+            build_node(to_node(value), field.name, field.type)
         except ConfigError as error:
             raise ConfigError(_not_loadable(field.name, value)) from error
 
@@ -75,24 +83,6 @@ def _not_loadable(name: str, part: Any) -> str:
         "resume and prediction, which need a settings class with a public name; use one of ecgexp, "
         "or of a plug-in (ecgexp-new plugin NAME writes one)."
     )
-
-
-def plugin_notes(experiment: "Experiment") -> Mapping[str, Sequence[str]]:
-    """Return the note on plug-ins of a run with a privacy guarantee, which rests on their code."""
-    if not experiment.has_privacy_guarantee:
-        return {}
-    parts: dict[str, list[str]] = {}
-    for field in fields(experiment):
-        if field.name == "tracking":
-            continue
-        for plugin in used_by(to_node(getattr(experiment, field.name))).values():
-            parts.setdefault(plugin.label, []).append(field.name)
-    return {
-        "plug-ins": [
-            f"the guarantee also rests on code of the plug-in {label}: {', '.join(names)}"
-            for label, names in parts.items()
-        ]
-    }
 
 
 def check_classes(grouping: LabelGrouping) -> None:
@@ -228,6 +218,12 @@ def check_privacy(experiment: "Experiment") -> None:
             "clip, or privacy.unit=patient."
         )
     trainer.check_privacy(privacy)
+    if is_foreign(experiment.features) and needs_record(experiment.features):
+        raise ConfigError(
+            f"features={option_of(experiment.features)}: of_record of a plug-in gets whole "
+            "records, and nothing checks that it keeps none of them for others; under privacy use "
+            "features without of_record."
+        )
     check_unit_covers_features(privacy.unit, crossing_beats(experiment.features))
     if (
         experiment.has_privacy_guarantee

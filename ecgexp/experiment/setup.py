@@ -12,7 +12,7 @@ from ecgexp.experiment import class_coverage
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.notes import Messages
-from ecgexp.experiment.part_checks import plugin_notes
+from ecgexp.experiment.plugin_parts import check_plan_of_plugin, plugin_notes
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
@@ -132,6 +132,7 @@ def planned_ledger(
     """
     class_coverage.check_class_coverage(experiment, run_data)
     plan = experiment.trainer.plan(experiment.privacy, run_data.data)
+    check_plan_of_plugin(experiment.trainer, plan, experiment.privacy, run_data.data)
     ledger = (
         Ledger(plan)
         if checkpoint_manager is None

@@ -11,6 +11,7 @@ from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.missing import absent_classes, participation_notes, selection_notes
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.notes import Notes
+from ecgexp.experiment.plugin_parts import assumptions
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.preprocessing import ModelPreprocessing
@@ -131,6 +132,7 @@ def privacy_statement(experiment: "Experiment", ledger: Ledger) -> PrivacyStatem
         ledger,
         does_not_apply=idle,
         publishes_all=experiment.privacy.publish == "all",
+        assumptions=assumptions(experiment),
         adaptive_clip=trainer.adaptive_clip(ledger.plan)
         if isinstance(trainer, FederatedSettings)
         else None,

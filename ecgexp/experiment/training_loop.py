@@ -11,6 +11,7 @@ from ecgexp.experiment import artifacts
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.deadline import Deadline
 from ecgexp.experiment.model_runtime import runtime_of
+from ecgexp.experiment.plugin_parts import LedgerWatch
 from ecgexp.experiment.time_left import TimeLeft
 from ecgexp.experiment.validation import Validation
 from ecgexp.privacy.ledger import Ledger
@@ -135,7 +136,9 @@ class TrainingLoop:
             time_left = TimeLeft(console, trainer.step_name, trainer.num_steps)
             deadline.begin_steps()
             on_progress = self._on_progress(bar, time_left, model_selector, curve, deadline)
+            ledger_watch = LedgerWatch(self.ledger, trainer.num_steps)
             for epoch_result in self._steps(training_state, on_progress):
+                ledger_watch.check(epoch_result.step, has_event=epoch_result.dp_event is not None)
                 scores = self._validation.scores_of_epoch(epoch_result)
                 metrics = {
                     f"train/{name}": value for name, value in epoch_result.train_metrics.items()

@@ -4,6 +4,7 @@ import numpy as np
 
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.features.inputs import TEMPLATE, Features
+from ecgexp.features.record_beats import needs_record, num_record_values, transform_rows
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.plugins import is_foreign
 
@@ -40,18 +41,21 @@ def check_rows_apart(features: Features, *, window: int, leads: int) -> None:
     rng, rows, changed = np.random.default_rng(0), 6, 2
     signals, templates = rng.standard_normal((2, rows, window, leads)).astype(np.float32)
     rr = rng.uniform(0.5, 1.2, (rows, len(RR_FEATURES))).astype(np.float32)
+    values = rng.standard_normal((rows, num_record_values(features))).astype(np.float32)
     others = np.arange(rows) != changed
 
     def transformed() -> dict[str, np.ndarray]:
-        return features.transform(
+        return transform_rows(
+            features,
             signals.copy(),
             rr.copy() if features.uses_rr else None,
             templates.copy() if features.uses_template else None,
+            values.copy() if needs_record(features) else None,
         )
 
     before = transformed()
-    for values in (signals, rr, templates):
-        values[changed] = 50 * (1 - values[changed])
+    for array in (signals, rr, templates, values):
+        array[changed] = 50 * (1 - array[changed])
     after = transformed()
     name = type(features).__name__
     if set(before) != features.names():

@@ -337,8 +337,10 @@ TABLE: tuple[Output, ...] = (
         *(f"ecgexp.privacy.{module}:*" for module in (
             "plan", "plan_checks", "unit_checks", "settings", "accounting", "dp_events",
             "calibration", "ledger", "journal", "sampling", "statement")),
+        "ecgexp.experiment.plugin_parts:*",
         *(f"ecgexp.{module}:ConfigError" for module in (
-            "experiment.training_loop", "experiment.class_coverage", "training.device",
+            "experiment.training_loop", "experiment.class_coverage", "features.checks",
+            "training.device",
             "models.*", "clipping.*", "training.dp.trainer", "training.federated.rounds",
             "training.ledger_checks", "sweeps.running", "tracking.evaluation_log"))),
     *_of("error", "public", "machine", "the memory of the machine, and a smaller batch",

@@ -60,6 +60,7 @@ class PrivacyStatement:
       epsilon_overlap: ε of the largest group of rows that share samples with one heartbeat's
         window; None where no other rows do, or no bound is known.
       adaptive_clip: the clip of a federated run that follows a quantile; None: it is fixed.
+      assumptions: parts of the run that come from plug-ins, each with what is assumed of it.
     """
 
     plan: PrivacyPlan
@@ -75,6 +76,7 @@ class PrivacyStatement:
     discarded_steps: int = 0
     epsilon_overlap: float | None = None
     adaptive_clip: AdaptiveClip | None = None
+    assumptions: tuple[tuple[str, str], ...] = ()
 
     @property
     def has_privacy_guarantee(self) -> bool:
@@ -144,6 +146,7 @@ class PrivacyStatement:
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
             "batch_capacity": plan.batch_capacity,
             "not_covered": [outputs.TOPICS[topic] for topic in self.not_covered],
+            "assumptions": [f"{part}: {assumed}" for part, assumed in self.assumptions],
             "publish": "covered" if guarantee and not self.publishes_all else "all",
             "hypothetical_population": None
             if self.hypothetical_population is None
@@ -163,6 +166,7 @@ def state(
     search: tuple[int, float] | None = None,
     publishes_all: bool = False,
     adaptive_clip: AdaptiveClip | None = None,
+    assumptions: tuple[tuple[str, str], ...] = (),
 ) -> PrivacyStatement:
     """Make the statement of the run whose events are in `ledger`.
 
@@ -173,6 +177,7 @@ def state(
       search: number of runs that were considered and ε of releasing all of them.
       publishes_all: whether `privacy.publish=all` was set, which is listed first.
       adaptive_clip: the clip of a federated run that follows a quantile; None: it is fixed.
+      assumptions: parts of the run that come from plug-ins, each with what is assumed of it.
 
     Returns:
       The statement.
@@ -199,6 +204,7 @@ def state(
         discarded_steps=ledger.discarded_steps,
         epsilon_overlap=_of_overlap(ledger),
         adaptive_clip=adaptive_clip,
+        assumptions=assumptions,
     )
 
 

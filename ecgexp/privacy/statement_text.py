@@ -41,7 +41,7 @@ def line(statement: "PrivacyStatement") -> str:
         f"{_unit(plan)} · neighboring relation: {_NEIGHBORS[plan.neighboring_relation]} · "
         f"sampler: {_sampler(plan)}, {count_text(statement.steps)} steps{_discarded(statement)} · "
         f"accountant: {statement.bound_by.upper()}{beside}{_overlap_words(statement)} · not "
-        f"covered: {', '.join(_short(statement))}"
+        f"covered: {', '.join(_short(statement))}{_rests_on(statement)}"
     )
 
 
@@ -57,6 +57,7 @@ def text(statement: "PrivacyStatement") -> str:
         about = [
             _guarantee(statement),
             _ASSUMPTIONS,
+            _of_plugins(statement),
             _rows(statement),
             _mechanism(statement),
             _beside(statement),
@@ -71,6 +72,23 @@ def text(statement: "PrivacyStatement") -> str:
     else:
         paragraphs = [_no_guarantee(plan), hypothetical_population]
     return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+
+def _rests_on(statement: "PrivacyStatement") -> str:
+    parts = [part for part, _ in statement.assumptions]
+    return f" · rests on code of plug-ins: {', '.join(parts)}" if parts else ""
+
+
+def _of_plugins(statement: "PrivacyStatement") -> str:
+    """Say what is assumed of the parts that come from plug-ins; empty without them."""
+    if not statement.assumptions:
+        return ""
+    return "\n".join(
+        [
+            "Parts of this run are code of plug-ins, which could read anything. Assumed of it:",
+            *(f"- {part}: {assumed};" for part, assumed in statement.assumptions),
+        ]
+    )
 
 
 def _discarded(statement: "PrivacyStatement") -> str:

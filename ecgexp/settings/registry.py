@@ -51,7 +51,7 @@ def settings_class(target: Any, path: str = "", kind: type | None = None) -> typ
     if found is None:
         shown = "null" if target is None else target
         raise ConfigError(f"{key}={shown}: {_why_unknown(target)}; use {_use(target, key)}.")
-    if kind is not None and not _fits(found, kind):
+    if kind is not None and not (_fits(found, kind) and _may_be_own(found, kind)):
         raise ConfigError(
             f"{key}={target}: not of the kind {kind.__name__}; use {' or '.join(names_of(kind))}."
         )
@@ -107,6 +107,16 @@ def is_public_name(target: Any) -> bool:
 def is_former_name(target: Any) -> bool:
     """Return whether `target` names a class of ecgexp that this version does not have."""
     return str(target).startswith(f"{ecgexp.__name__}.") and not is_public_name(target)
+
+
+def _may_be_own(cls: type, kind: type) -> bool:
+    """Return whether a class may stand for a kind of ecgexp: a plug-in's only for a protocol."""
+    own = ecgexp.__name__
+    return (
+        is_protocol(kind)
+        or kind.__module__.partition(".")[0] != own
+        or cls.__module__.partition(".")[0] == own
+    )
 
 
 def _fits(cls: type, kind: type) -> bool:

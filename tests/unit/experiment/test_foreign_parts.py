@@ -8,7 +8,8 @@ from plugin_packages import MODEL, forget, install, on_path
 from pydantic import ValidationError
 
 from ecgexp.config import load_experiment
-from ecgexp.experiment.part_checks import check_can_be_loaded, plugin_notes
+from ecgexp.experiment.part_checks import check_can_be_loaded
+from ecgexp.experiment.plugin_parts import plugin_notes
 from ecgexp.experiment.run import run
 from ecgexp.models import Cnn1d
 from ecgexp.settings import settings
@@ -50,6 +51,6 @@ def test_guarantee_with_a_plugin_has_a_note(tmp_path):
         experiment = load_experiment(["model=mine", *private])
         check_can_be_loaded(experiment)
         (note,) = plugin_notes(experiment)["plug-ins"]
-        assert note.endswith("code of the plug-in mine (mine 1.0): model")
+        assert "code of the plug-in mine (mine 1.0): model; see privacy_statement.txt" in note
         assert plugin_notes(load_experiment(["model=mine"])) == {}
         assert plugin_notes(load_experiment(private)) == {"plug-ins": []}

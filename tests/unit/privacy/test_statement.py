@@ -129,7 +129,9 @@ def test_adaptive_clip_is_described_with_both_releases():
     assert (adaptive.line(), adaptive.as_dict()) == (fixed.line(), fixed.as_dict())
 
 
-def test_adaptive_clip_of_a_run_reaches_its_statement():
+def test_adaptive_clip_of_a_run_reaches_its_statement(monkeypatch):
+    monkeypatch.setattr("ecgexp.experiment.trained_model.assumptions", lambda _: ())
+
     def statement_of(**settings):
         experiment = SimpleNamespace(
             states_privacy_loss=True,
