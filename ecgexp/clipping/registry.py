@@ -3,12 +3,8 @@
 import tensorflow as tf
 
 from ecgexp.clipping.convolution_rules import Conv1DRule, Conv2DRule, DepthwiseRule
-from ecgexp.clipping.layer_rules import (
-    DenseRule,
-    FallbackRule,
-    GroupNormalizationRule,
-    LayerNormalizationRule,
-)
+from ecgexp.clipping.layer_rules import DenseRule, FallbackRule
+from ecgexp.clipping.normalization_rules import GroupNormalizationRule, LayerNormalizationRule
 from ecgexp.clipping.rules import Rule
 from ecgexp.models.dropout import Dropout
 

@@ -32,6 +32,7 @@ from ecgexp.cli.streams import command
 _CLASSES = 6
 _BATCH = {"cnn1d": 256, "cnn2d": 50}
 _PER_ROW = ("DPKerasSGDOptimizer",)
+_RATE = 0.0  # the weights stay: with a memorized batch, book-keeping would compute in float64
 _METHODS = ("ghost", "vectorized", "microbatch", "DPSequential", *_PER_ROW)
 _OPACUS = ("opacus hooks", "opacus ghost")
 
@@ -51,10 +52,16 @@ def main() -> None:
     parser.add_argument(
         "--child", nargs=3, metavar=("MODEL", "METHOD", "STEPS"), help=argparse.SUPPRESS
     )
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="one thread, and the time of the process in place of elapsed time: for a machine that "
+        "others use too",
+    )
     options = parser.parse_args()
     if options.child:
         model, method, steps = options.child
-        print(json.dumps(_measure(model, method, int(steps), options.slow_examples)))
+        print(json.dumps(_measure(model, method, int(steps), options)))
         return
     for model in options.models:
         _print(model, _rows(model, options))
@@ -66,17 +73,19 @@ def _rows(model: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         methods += ["torch plain", *_OPACUS]
     steps = {"cnn1d": 10 if options.quick else 60, "cnn2d": 3 if options.quick else 15}[model]
     return [
-        {"method": method, **_in_new_process(model, method, steps, options.slow_examples)}
-        for method in methods
+        {"method": method, **_in_new_process(model, method, steps, options)} for method in methods
     ]
 
 
-def _in_new_process(model: str, method: str, steps: int, slow: int) -> dict[str, Any]:
+def _in_new_process(
+    model: str, method: str, steps: int, options: argparse.Namespace
+) -> dict[str, Any]:
     command = [
         sys.executable,
         __file__,
         "--slow-examples",
-        str(slow),
+        str(options.slow_examples),
+        *(["--processor-time"] if options.processor_time else []),
         "--child",
         model,
         method,
@@ -88,25 +97,30 @@ def _in_new_process(model: str, method: str, steps: int, slow: int) -> dict[str,
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def _measure(model: str, method: str, steps: int, slow: int) -> dict[str, Any]:
+def _measure(model: str, method: str, steps: int, options: argparse.Namespace) -> dict[str, Any]:
     """Peak memory of `method` alone, then its time with steps of the plain model between."""
     if method.startswith(("torch", "opacus")):
         from clipping_torch import torch_steps  # beside this script
 
         plain, step, rows = torch_steps(model, method, _BATCH[model], _CLASSES)
     else:
-        plain, step, rows = _tensorflow_steps(model, method, slow)
+        if options.processor_time:
+            import tensorflow as tf
+
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+        plain, step, rows = _tensorflow_steps(model, method, options.slow_examples)
     repeats = max(3, steps // 10) if method in (*_PER_ROW, "microbatch") else steps
     for _ in range(2):
         step()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     plain()
+    clock = time.process_time if options.processor_time else time.perf_counter
     seconds: dict[str, list[float]] = {"plain": [], "step": []}
     for _ in range(repeats):
         for name, run in (("plain", plain), ("step", step)):
-            started = time.perf_counter()
+            started = clock()
             run()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(clock() - started)
     per_row = statistics.median(seconds["step"]) / rows
     return {
         "examples_per_second": 1 / per_row,
@@ -160,7 +174,7 @@ def _loss(reduction: str) -> Any:
 def _plain_step(model: Any, features: Any, labels: Any) -> Callable[[], None]:
     import tensorflow as tf
 
-    optimizer, loss_fn = tf.keras.optimizers.SGD(0.01), _loss("sum_over_batch_size")
+    optimizer, loss_fn = tf.keras.optimizers.SGD(_RATE), _loss("sum_over_batch_size")
     optimizer.build(model.trainable_variables)
 
     @tf.function
@@ -184,7 +198,7 @@ def _clipped_step(model: Any, features: Any, labels: Any, method: str) -> Callab
 
     from ecgexp.clipping.build import build_clipper
 
-    optimizer = tf.keras.optimizers.SGD(0.01)
+    optimizer = tf.keras.optimizers.SGD(_RATE)
     optimizer.build(model.trainable_variables)
     clipper, rows = (
         build_clipper(model, _loss("none"), l2_norm_clip=1.0, method=method),
@@ -211,7 +225,7 @@ def _dp_sequential_step(model: Any, features: Any, labels: Any) -> Callable[[], 
         for x in model.layers
     ]
     private = tfp.DPSequential(l2_norm_clip=1.0, noise_multiplier=0.0, use_xla=False, layers=layers)
-    private.compile(tf.keras.optimizers.SGD(0.01), loss=_loss("none"))
+    private.compile(tf.keras.optimizers.SGD(_RATE), loss=_loss("none"))
     step = tf.function(private.train_step)
     (inputs,) = features.values()
     return lambda: tf.nest.map_structure(lambda value: value.numpy(), step((inputs, labels)))

@@ -303,7 +303,14 @@ class _PrivateRun:
             "physical_batch_size": trainer.physical_batch_size,
         }
         if self._plan.unit == "beat":
-            return BeatGradients(self.model, self.update, data, method=trainer.clipping, **shared)
+            return BeatGradients(
+                self.model,
+                self.update,
+                data,
+                method=trainer.clipping,
+                expected_batch_size=trainer.expected_batch_size,
+                **shared,
+            )
         return GroupGradients(self.model, self.update, data, **shared)
 
 
