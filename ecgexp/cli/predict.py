@@ -1,4 +1,4 @@
-"""Annotate WFDB and EDF records with the model of a run.
+"""Annotate WFDB, EDF and CSV records with the model of a run.
 
 For each record it writes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol per beat,
 and FOLDER/<record>.csv with the probability of each class. Each class is written as one symbol: an
@@ -24,9 +24,11 @@ from ecgexp.cli.arguments import Parser, run_command
 from ecgexp.cli.run_argument import named_run
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
-from ecgexp.settings.declaration import DataError
+from ecgexp.settings.declaration import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from ecgexp.analysis.find_runs import StoredRun
+    from ecgexp.data.formats.csv_layout import CsvLayout
     from ecgexp.inference.model import TrainedModel
     from ecgexp.inference.record import Annotated, Source
 
@@ -75,25 +77,28 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     """
     from ecgexp.data.formats.annotation_writer import check_extension
     from ecgexp.data.formats.beat_file import SUFFIXES
-    from ecgexp.data.formats.single_record import (
-        annotation_file,
-        edf_file,
-        locate_all,
-        signal_files,
-    )
+    from ecgexp.data.formats.single_record import is_csv, locate_all, reference_file, signal_files
     from ecgexp.data.identity import check_stems_once
     from ecgexp.inference import output_files
+    from ecgexp.inference.csv_columns import csv_layout
+    from ecgexp.inference.model import layout_settings, load_model
 
     check_extension(options.extension)
-    if all(Path(name).suffix.lower() in SUFFIXES for name in options.records):
-        _classify_files(options)
-        return []
-    stems = locate_all(options.records, skip=options.on_error == "skip")
-    annotators = {stem: annotation_file(stem, options.annotator) for stem in stems}
-    # An EDF file may have annotations of its own, which are known when it is read.
-    missing = [
-        file for stem, file in annotators.items() if not file.is_file() and edf_file(stem) is None
-    ]
+    names, typed = _names_and_settings(options.records)
+    suffixes, run = {Path(name).suffix.lower() for name in names}, None
+    if suffixes <= set(SUFFIXES):  # files of beats, or CSV recordings
+        run = named_run(options.run, "RUN ", store=options.store)
+        if ".csv" not in suffixes or _takes_beats(run):
+            _classify_files([Path(name) for name in names], run, options)
+            return []
+    csv, skip = csv_layout({}, typed), options.on_error == "skip"
+    stems = locate_all(names, skip=skip, csv=csv)
+    if any(is_csv(stem) for stem in stems):  # their columns are those of the training
+        run = run or named_run(options.run, "RUN ", store=options.store)
+        csv = csv_layout(layout_settings(run), typed)
+        stems = locate_all(names, skip=skip, csv=csv)
+    references = (reference_file(stem, options.annotator, csv) for stem in stems)
+    missing = [file for file in references if file is not None and not file.is_file()]
     if missing and options.beats == "reference":
         raise DataError(
             f"--beats reference: there is no {missing[0]}; use --beats detector, or --annotator "
@@ -101,14 +106,24 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
         )
     output_files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
     check_stems_once(stems, lambda folder, record: signal_files(folder / record))
-    run = named_run(options.run, "RUN ", store=options.store)
-
-    from ecgexp.inference.model import load_model
-
-    return _annotate_all(load_model(run), stems, options)
+    run = run or named_run(options.run, "RUN ", store=options.store)
+    return _annotate_all(load_model(run), stems, options, csv)
 
 
-def _classify_files(options: argparse.Namespace) -> None:
+def _names_and_settings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the records, and the settings of CSV recordings among the arguments."""
+    typed = [each for each in arguments if "=" in each and not os.path.lexists(each)]
+    names = [each for each in arguments if each not in typed]
+    if not names:
+        raise ConfigError("RECORD: no record is named; use the path of a record or a folder")
+    return names, typed
+
+
+def _takes_beats(run: "StoredRun") -> bool:
+    return run.params.get("dataset._target_", "").endswith("ArraysDataset")
+
+
+def _classify_files(paths: Sequence[Path], run: "StoredRun", options: argparse.Namespace) -> None:
     """Classifies files of beats that are cut already, and prints a summary."""
     from rich.table import Table
 
@@ -117,9 +132,7 @@ def _classify_files(options: argparse.Namespace) -> None:
     from ecgexp.inference.rows import classify_rows
     from ecgexp.storage.atomic import replacing
 
-    run = named_run(options.run, "RUN ", store=options.store)
     model, console = load_model(run), Console()
-    paths = [Path(name) for name in options.records]
     targets = [options.output / f"{path.stem}.csv" for path in paths]
     for path, target in zip(paths, targets, strict=True):
         if target.exists() and (not options.overwrite or target.resolve() == path.resolve()):
@@ -151,7 +164,7 @@ def _classify_files(options: argparse.Namespace) -> None:
 
 
 def _annotate_all(
-    model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace
+    model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace, csv: "CsvLayout"
 ) -> "list[Annotated]":
     from ecgexp.inference import output_files, report
 
@@ -164,7 +177,7 @@ def _annotate_all(
         for number, stem in enumerate(stems):
             progress_bar(number, len(stems), stem.name)
             try:
-                annotated, notes = _annotated(model, stem, options)
+                annotated, notes = _annotated(model, stem, options, csv)
                 _check_no_copy([*done, annotated])
                 output_files.write(annotated, options.output, options.extension)
             except DataError as error:
@@ -194,21 +207,20 @@ def _annotate_all(
 
 
 def _annotated(
-    model: "TrainedModel", stem: Path, options: argparse.Namespace
+    model: "TrainedModel", stem: Path, options: argparse.Namespace, csv: "CsvLayout"
 ) -> "tuple[Annotated, list[str]]":
     """Annotate a record; return it and the notes on it."""
     from ecgexp.data.formats.single_record import (
-        annotation_file,
         database_of,
-        edf_file,
         published_name,
         read_single,
+        reference_file,
     )
     from ecgexp.inference import report
     from ecgexp.inference.record import annotate
 
-    is_edf = edf_file(stem) is not None
-    may_have_reference = is_edf or annotation_file(stem, options.annotator).is_file()
+    reference = reference_file(stem, options.annotator, csv)
+    may_have_reference = reference is None or reference.is_file()
     database = database_of(stem)
     preprocessing = model.classifier.preprocessing.for_records_of(str(database)).with_aliases(
         options.lead
@@ -218,8 +230,9 @@ def _annotated(
         annotator=options.annotator if may_have_reference else None,
         leads=preprocessing.records.recorded_leads,
         database=database,
+        csv=csv,
     )
-    has_reference = len(record.samples) > 0 if is_edf else may_have_reference
+    has_reference = len(record.samples) > 0 if reference is None else may_have_reference
     source: Source = options.beats or ("reference" if has_reference else "detector")
     annotated = annotate(model.classifier, record, source=source, preprocessing=preprocessing)
     notes = report.notes(
@@ -275,8 +288,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "records",
         nargs="+",
         metavar="RECORD",
-        help="path of a WFDB or EDF record, with or without suffix, of a folder or RECORDS file of "
-        "records, a glob pattern, or a file of beats",
+        help="path of a WFDB, EDF or CSV record, with or without suffix, of a folder or RECORDS "
+        "file of records, a glob pattern, or a file of beats; for CSV also settings, e.g. "
+        "dataset.recorded_hz=250 dataset.units=mV, where the model was trained with others",
     )
     add(
         "--on-error",

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ecgexp.data.datasets.arrays import ArraysDataset as ArraysDataset
     from ecgexp.data.datasets.catalog import Database as Database
     from ecgexp.data.datasets.cross_database import TwoDatabases as TwoDatabases
-    from ecgexp.data.datasets.csv_recordings import CsvDataset as CsvDataset
     from ecgexp.data.datasets.folder import FolderDataset as FolderDataset
     from ecgexp.data.datasets.joined import JoinedDataset as JoinedDataset
     from ecgexp.data.datasets.parts import DatabasePart as DatabasePart

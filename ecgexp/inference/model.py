@@ -9,7 +9,8 @@ import numpy as np
 
 from ecgexp.data.beats import databases
 from ecgexp.evaluation.stored_tables import read_predictions
-from ecgexp.inference.own_records import OwnRecords, own_records
+from ecgexp.inference import csv_columns
+from ecgexp.inference.own_records import SETTINGS, OwnRecords, own_records
 from ecgexp.inference.training_patients import Exposure, exposure_of
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.saved_classifier import load_classifier
@@ -175,8 +176,14 @@ def _exposure(run: FinishedRun, database: str) -> Exposure:
     return exposure_of(params, database, tests)
 
 
+def layout_settings(run: FinishedRun) -> dict[str, Any]:
+    """Return the parameters of a run that say what the columns of CSV recordings mean."""
+    names = (*csv_columns.SETTINGS, "dataset.parts")
+    return {name: _setting(run, name) for name in names if name in run.params}
+
+
 def _own_records(run: FinishedRun, exposure: Exposure) -> OwnRecords | None:
-    keys = [f"{part}{key}" for part in ("", "train.") for key in ("path", "name", "records")]
+    keys = [f"{part}{key}" for part in ("", "train.") for key in SETTINGS]
     names = [f"dataset.{key}" for key in (*keys, "parts")]
     params = {name: _setting(run, name) for name in names if name in run.params}
     file = run.artifact("predictions/validation.parquet") if params else None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecgexp.data.formats.annotation_writer import symbol_of, write_annotations
-from ecgexp.data.formats.discovery import SUFFIXES
+from ecgexp.data.formats.discovery import SUFFIXES_OF
 from ecgexp.data.formats.untrusted import printable
 from ecgexp.inference.record import Annotated
 from ecgexp.settings.declaration import ConfigError
@@ -54,11 +54,10 @@ def check_output(output: Path, stems: Sequence[Path], extension: str, *, overwri
 def _check_apart(output: Path, stems: Sequence[Path]) -> None:
     """Refuse a folder with records, and folders below a database, which has a list `RECORDS`."""
     target = resolved(output)
-    databases = [
-        resolved(stem).parent for stem in stems if (resolved(stem).parent / "RECORDS").exists()
-    ]
+    folders = [resolved(stem).parent for stem in stems]
+    databases = [folder for folder in folders if (folder / "RECORDS").exists()]
     inside = [folder for folder in databases if folder in (target, *target.parents)]
-    if inside or _has_records(target):
+    if inside or target in folders or _has_records(target):
         raise ConfigError(
             f"--output {output}: in a folder of records ({inside[0] if inside else target}); use "
             "another folder, e.g. --output ~/predictions"
@@ -66,7 +65,9 @@ def _check_apart(output: Path, stems: Sequence[Path]) -> None:
 
 
 def _has_records(folder: Path) -> bool:
-    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    # Not those of CSV files, since tables of predictions are such files too.
+    suffixes = (*SUFFIXES_OF["wfdb"], *SUFFIXES_OF["edf"])
+    return folder.is_dir() and any(path.suffix.lower() in suffixes for path in folder.iterdir())
 
 
 def write(annotated: Annotated, output: Path, extension: str) -> None:

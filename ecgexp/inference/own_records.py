@@ -8,12 +8,17 @@ from typing import Any
 
 from ecgexp.data.datasets.folder import FolderDataset
 from ecgexp.data.datasets.recorded import names_of
-from ecgexp.data.formats.discovery import find_records
 from ecgexp.data.formats.pseudonyms import FOLDER, pseudonym_of_record
 from ecgexp.privacy.keyed_digests import NAME as KEY_FILE
 from ecgexp.privacy.keyed_digests import DigestKey
-from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.declaration import ConfigError, DataError, build
 from ecgexp.storage.atomic import resolved
+
+SETTINGS = (
+    *("path", "name", "records", "formats", "patients", "time_column", "annotations"),
+    "cache_dir",
+)
+"""Settings of a folder that determine which records it has, and where the key of pseudonyms is."""
 
 _SHOWN = 8
 _NONE = (None, "None")  # as a setting, and as a parameter of a run
@@ -83,9 +88,8 @@ def own_records(
     """Find the own recordings that a run read and did not only test on.
 
     Args:
-      params: Parameters of the run, by their dotted names: `dataset.path`, `.name`, `.records` and
-        `.cache_dir`, in which the key of pseudonyms is; the same of `dataset.train`, and
-        `dataset.parts`.
+      params: Parameters of the run, by their dotted names: the `SETTINGS` of `dataset` and of
+        `dataset.train`, and `dataset.parts`. The key of pseudonyms is in `cache_dir`.
       validated: Ids of the records with published predictions of validation beats.
       tested: Ids of the records with published predictions of test beats.
       keeps_records_whole: See `OwnRecords`.
@@ -95,18 +99,18 @@ def own_records(
     """
     files: dict[Path, str] = {}
     for settings, is_part in _folders(params):
-        path, name, records = (settings.get(key) for key in ("path", "name", "records"))
-        if path in _NONE:
+        given = {key: value for key, value in settings.items() if value not in _NONE}
+        if "path" not in given:
             continue
-        chosen = None if records in _NONE else set(map(str, names_of(records)))
-        cache_dir = settings.get("cache_dir")
-        key = None if cache_dir in _NONE else _key_in(Path(str(cache_dir)) / FOLDER)
-        title = FolderDataset(path=Path(path), name=None if name in _NONE else name).title
-        with suppress(DataError, OSError):  # e.g. a run that was copied to another machine
-            for own, file in find_records(Path(path), setting="dataset.path").files.items():
-                if chosen is None or own in chosen:
+        cache_dir = given.pop("cache_dir", None)
+        key = None if cache_dir is None else _key_in(Path(str(cache_dir)) / FOLDER)
+        with suppress(DataError, ConfigError, OSError):  # e.g. copied to another machine
+            dataset = build(FolderDataset, {**given, "records": None}, path="dataset")
+            chosen = names_of(given.get("records"))
+            for own, file in dataset.found_records().files.items():
+                if chosen is None or own in map(str, chosen):
                     names = [own] if key is None else [pseudonym_of_record(key, own), own]
-                    ids = [f"{title}/{name}" if is_part else name for name in names]
+                    ids = [f"{dataset.title}/{name}" if is_part else name for name in names]
                     files[resolved(file.with_suffix(""))] = next(
                         (each for each in ids if each in validated | tested), ids[-1]
                     )
@@ -127,11 +131,11 @@ def _key_in(folder: Path) -> DigestKey | None:
 def _folders(params: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:
     """Yield the settings of each folder, and whether ids begin with its name."""
     for prefix in ("dataset.", "dataset.train."):
-        keys = ("path", "name", "records", "cache_dir")
-        yield {key: params.get(prefix + key) for key in keys}, prefix != "dataset."
+        yield {key: params.get(prefix + key) for key in SETTINGS}, prefix != "dataset."
     parts = params.get("dataset.parts")
-    if isinstance(parts, list):
-        yield from ((part, True) for part in parts if isinstance(part, dict))
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict):
+            yield {key: part.get(key) for key in SETTINGS}, True
 
 
 def _share(some: Sequence[str], stems: Sequence[Path]) -> str:

@@ -455,6 +455,37 @@ def test_edf_is_annotated_as_its_wfdb_record(made, records, capsys, tmp_path):
     np.testing.assert_allclose(same["probability/N"], same["probability/N_wfdb"], atol=0.01)
 
 
+def test_csv_is_annotated_as_its_wfdb_record(made, records, capsys, tmp_path):
+    record, _ = read_single(records / "s001", annotator="atr")
+    folder, kept = tmp_path / "holter", record.samples < 20 * 360
+    folder.mkdir()
+    table = pd.DataFrame(record.signals_mv[: 20 * 360], columns=list(record.lead_names))
+    table.to_csv(folder / "x.csv", index=False)
+    out = ("--output", tmp_path / "out")
+    line = refused(capsys, made, folder / "x.csv", *out, code=2)
+    assert "state its frequency by dataset.recorded_hz=" in line
+    line = refused(capsys, made, folder / "x.csv", "dataset.leads=[II]", *out, code=2)
+    assert "use one of dataset.recorded_hz=" in line
+    stated = ("dataset.recorded_hz=360", "dataset.units=mV")
+    assert "detector" in run_predict(capsys, made, folder / "x.csv", *stated, *out).out
+    line = refused(capsys, made, folder / "x", *stated, "--beats=reference", *out, code=2)
+    assert "x_annotations.csv; use --beats detector" in line
+    labels = {"sample": record.samples[kept], "symbol": record.symbols[kept]}
+    pd.DataFrame(labels).to_csv(folder / "x_annotations.csv", index=False)
+    before = contents(folder)
+    written = ("--output", folder, "--overwrite")
+    line = refused(capsys, made, folder, *stated, *written, code=2)
+    assert "in a folder of records" in line
+    run_predict(capsys, made, folder, *stated, *out, "--overwrite")
+    assert contents(folder) == before
+    run_predict(capsys, made, records / "s001", "--output", tmp_path / "wfdb")
+    one, other = (pd.read_csv(tmp_path / name) for name in ("out/x.csv", "wfdb/s001.csv"))
+    same = one.merge(other, on="sample", suffixes=("", "_wfdb")).iloc[1:-1]
+    assert len(same) > 10
+    assert same["reference"].tolist() == same["reference_wfdb"].tolist()
+    np.testing.assert_allclose(same["probability/N"], same["probability/N_wfdb"], atol=0.01)
+
+
 def test_an_empty_record_is_refused(made, capsys, tmp_path):
     (tmp_path / "e.hea").write_text("e 1 360 0\ne.dat 16 200 16 0 0 0 0 MLII\n")
     (tmp_path / "e.dat").write_bytes(b"")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -12,6 +12,8 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import ReadRecord
 from ecgexp.data.datasets.catalog import published_databases
 from ecgexp.data.datasets.recorded import names_of
+from ecgexp.data.formats.csv_layout import CsvLayout
+from ecgexp.data.formats.record import Format
 from ecgexp.data.preprocessing.settings import (
     Leads,
     Name,
@@ -20,13 +22,7 @@ from ecgexp.data.preprocessing.settings import (
     OwnPreprocessing,
     Preprocessing,
 )
-from ecgexp.settings.declaration import (
-    ConfigError,
-    DataError,
-    Positive,
-    check_named_once,
-    settings,
-)
+from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 from ecgexp.settings.paths import Folder
 
 if TYPE_CHECKING:
@@ -45,8 +41,11 @@ _VERSION = re.compile(r"v?\d+(\.\d+)+")
 
 
 @settings
-class FolderFiles(OwnPreprocessing):
+class FolderFiles(CsvLayout, OwnPreprocessing):
     """The records of a folder, and how their patients are known.
+
+    Each record is read by the format of its file: WFDB, EDF, BDF, or CSV, for which `CsvLayout` has
+    attributes.
 
     Attributes:
       path: The folder, which may have subfolders; or one record, a `RECORDS` file, or a glob
@@ -54,9 +53,11 @@ class FolderFiles(OwnPreprocessing):
       name: Name of the dataset in results; None: the name of the folder.
       records: Ids of the records that are used, each its path in the folder without suffix; None:
         all.
+      formats: Formats that are used, e.g. `[edf]`; None: all of them, where a CSV file counts as a
+        record if its heading names a time column or units, or a table of annotations is beside it.
       annotator: Suffix of the annotation files.
       symbols_from: What states the symbol of a beat: the `symbol` of its annotation, or its
-        `aux_note`.
+        `aux_note`. A table has symbols only.
       symbols: Own symbol or note -> symbol of WFDB, e.g. `{PVC: V}`. Others that are not of WFDB
         are no beats; a note counts them.
       patients: A CSV with the columns `record` and `patient` that names the patient of every
@@ -64,8 +65,6 @@ class FolderFiles(OwnPreprocessing):
       patient_pattern: Regular expression; its group in a record's id is the patient.
       patient_comment: Regular expression; its group in a comment of a record's header is the
         patient. Nothing else of the comments is used.
-      adc_gain: Units per millivolt of leads whose header states no gain; None: such leads cannot be
-        used.
       pseudonyms: Replace ids of records and patients by keyed digests, whose key is in `cache_dir`.
         None: in runs with a privacy guarantee, unless `records` names records.
       on_error: What to do with a record that cannot be read. `stop`: stop with its error; `skip`:
@@ -77,23 +76,24 @@ class FolderFiles(OwnPreprocessing):
     name: Name | None = None
     records: Annotated[tuple[Name, ...] | None, BeforeValidator(names_of)] = None
     leads: Leads = Field(default=None, validate_default=True)
+    formats: Annotated[tuple[Format, ...] | None, Field(min_length=1)] = None
     annotator: Annotated[Name, Field(max_length=16, pattern="^[A-Za-z0-9]+$")] = "atr"
     symbols_from: Literal["symbol", "aux_note"] = "symbol"
     symbols: Symbols = Field(default_factory=dict)
     patients: Folder | None = None
     patient_pattern: Name | None = None
     patient_comment: Name | None = None
-    adc_gain: Positive | None = None
     pseudonyms: bool | None = None
     on_error: OnError = "stop"
     strict: bool = False
 
     def __post_init__(self):
-        super().__post_init__()
+        OwnPreprocessing.__post_init__(self)
         from ecgexp.data.formats.labels import unknown_targets
         from ecgexp.data.formats.patients import compiled
 
         check_named_once("dataset.records", self.records or ())
+        check_named_once("dataset.formats", self.formats or ())
         if self.records == ():
             raise ConfigError(
                 "dataset.records=[]: it names no record; use dataset.records=null for all records"
@@ -179,7 +179,7 @@ class FolderDataset(FolderFiles, Preprocessing):
 
     def check_there(self) -> None:
         """See `Dataset.check_there`."""
-        self._found()
+        self.found_records()
 
     def load(self, on_progress: OnProgress | None = None, *, path: str = "dataset") -> BeatSet:
         """Load all beats of the records, without labels.
@@ -244,23 +244,38 @@ class FolderDataset(FolderFiles, Preprocessing):
             ) from None
         return PseudonymSource(source, DigestKey.of(self.cache_dir / FOLDER))
 
-    def _found(self) -> "FoundRecords":
-        from ecgexp.data.formats.discovery import find_records, select_records
+    def found_records(self) -> "FoundRecords":
+        """Return the records of `path`, or those of them that `records` names.
+
+        Raises:
+          ConfigError: There is no `path`.
+          DataError: There are no records.
+        """
+        from ecgexp.data.formats.discovery import Wanted, find_records, select_records
 
         if self.path is None:
             raise ConfigError(
                 "dataset=folder: dataset.path=null names no recordings; use dataset.path= with "
                 "their folder, e.g. dataset.path=recordings"
             )
-        found = find_records(self.path, setting=f"dataset.path={self.path}")
+        wanted = Wanted(
+            formats=self.formats,
+            csv=self._layout,
+            no_records=() if self.patients is None else (self.patients,),
+        )
+        found = find_records(self.path, setting=f"dataset.path={self.path}", wanted=wanted)
         return found if self.records is None else select_records(found, self.records)
+
+    @property
+    def _layout(self) -> CsvLayout:
+        return CsvLayout(**{each.name: getattr(self, each.name) for each in fields(CsvLayout)})
 
     def _source(self) -> "FolderSource":
         from ecgexp.data.formats.folder_source import FolderSource
         from ecgexp.data.formats.labels import Labels
         from ecgexp.data.formats.patients import PatientRule, compiled, read_table
 
-        found = self._found()
+        found = self.found_records()
         table = None
         if self.patients is not None:
             table = read_table(self.patients, list(found.files), is_complete=found.is_complete)
@@ -274,5 +289,5 @@ class FolderDataset(FolderFiles, Preprocessing):
                 name_pattern=compiled("dataset.patient_pattern", self.patient_pattern),
                 comment_pattern=compiled("dataset.patient_comment", self.patient_comment),
             ),
-            adc_gain=self.adc_gain,
+            csv=self._layout,
         )

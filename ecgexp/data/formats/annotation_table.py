@@ -10,9 +10,11 @@ import numpy as np
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats.untrusted import damaged, quoted, read_file
 
+LABELS = ("symbol", "label", "annotation", "type")
+"""Columns that have symbols."""
+
 _LARGEST = 1 << 28  # bytes
 _TIMES = {"sample": None, "seconds": 1.0, "time_s": 1.0, "milliseconds": 1e-3, "time_ms": 1e-3}
-_LABELS = ("symbol", "label", "annotation", "type")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{0,15})?", re.ASCII)
 _LONGEST_SYMBOL = 64
 
@@ -42,12 +44,12 @@ def read_annotation_table(
     rows = read_rows(path, database, largest=_LARGEST)
     heading = [name.strip().lower() for name in rows[0]]
     times = [name for name in _TIMES if name in heading]
-    labels = [name for name in _LABELS if name in heading]
+    labels = [name for name in LABELS if name in heading]
     if len(times) != 1 or not labels or len(set(heading)) < len(heading):
         raise damaged(
             path,
             f"has the columns {quoted(', '.join(rows[0]))}, but needs one of {', '.join(_TIMES)} "
-            f"and one of {', '.join(_LABELS)}",
+            f"and one of {', '.join(LABELS)}",
             database,
         )
     time, label = heading.index(times[0]), heading.index(labels[0])

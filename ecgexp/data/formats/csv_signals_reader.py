@@ -3,32 +3,31 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats.annotation_order import in_time_order
-from ecgexp.data.formats.annotation_table import read_annotation_table, separator_of
+from ecgexp.data.formats.annotation_table import LABELS, read_annotation_table, separator_of
+from ecgexp.data.formats.assemble import assemble
 from ecgexp.data.formats.csv_columns import read_columns
+from ecgexp.data.formats.csv_layout import CsvLayout, TimeUnit
 from ecgexp.data.formats.gaps import bridge, find_gaps
-from ecgexp.data.formats.integrity import check_millivolts, is_inside
+from ecgexp.data.formats.integrity import check_millivolts
 from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.leads import REPEATED_NAME, numbered
-from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV, Record, split_outside
+from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV, Record
 from ecgexp.data.formats.untrusted import damaged, quoted, read_file
 from ecgexp.settings.declaration import DataError
 
 SUFFIX = ".csv"
 ESTIMATED = "recording whose frequency is estimated from its time column"
 
-Units = Literal["mV", "uV", "V", "nV"]
-TimeUnit = Literal["samples", "seconds", "milliseconds"]
-
 _LABELS = Labels()
 _LARGEST = 1 << 31  # bytes
+_LONGEST_HEADING = 1 << 16  # bytes, of a file of which only the heading is read
+_UNKNOWN = Database(name="", version="", title="", fs_hz=0.0, records=(), lead_names=())
 _TIMES: dict[str, TimeUnit] = {
     "sample": "samples",
     "seconds": "seconds",
@@ -41,29 +40,6 @@ _IN_UNITS = re.compile(r"(?P<name>.*\S)\s*[\[(](?P<units>[^\[\]()]{1,8})[\])]")
 _MICRO = str.maketrans("\u00b5\u03bc", "uu")
 _NEARLY = 1e-3  # an estimated frequency that is so near to an integer is that integer
 _LONGEST_STEP = 1.5  # samples; longer steps of time are gaps
-
-
-@dataclass(frozen=True, kw_only=True)
-class CsvLayout:
-    """What the columns mean.
-
-    Attributes:
-      recorded_hz: Sampling frequency; None: it is estimated from a time column.
-      units: Units of leads whose name does not state them, as `MLII (mV)` does; None: such leads
-        are digital values if `adc_gain` is set, else they cannot be used.
-      adc_gain: Digital units per millivolt, for leads without units.
-      time_column: Name of the time column; None: a column named `sample`, `seconds`, `time_s`,
-        `milliseconds` or `time_ms`, if there is one.
-      time_unit: Unit of `time_column`.
-      annotations: End of the name of the annotation table, behind that of the recording.
-    """
-
-    recorded_hz: float | None = None
-    units: Units | None = None
-    adc_gain: float | None = None
-    time_column: str | None = None
-    time_unit: TimeUnit = "seconds"
-    annotations: str = "_annotations.csv"
 
 
 def files_of(path: Path, layout: CsvLayout) -> tuple[Path, ...]:
@@ -116,24 +92,45 @@ def read_record(
             raise DataError(
                 next(iter(unusable.values()), str(damaged(path, "names no leads", database)))
             )
-        signals_mv = np.stack(list(leads.values()), axis=1)
+        samples, symbols = np.zeros(0, np.int64), np.zeros(0, np.str_)
+        if has_annotations:
+            samples, symbols = read_annotation_table(files_of(path, layout)[1], fs_hz, database)
+            # A table has no notes.
+            symbols = replace(labels, symbols_from="symbol").of(symbols, symbols, notes)
+        return assemble(
+            path, leads, samples, symbols, fs_hz=fs_hz, unusable=unusable, gaps=gaps, notes=notes
+        )
     except MemoryError as error:
         raise damaged(path, "does not fit into memory", database) from error
-    samples, symbols = np.zeros(0, np.int64), np.zeros(0, np.str_)
-    if has_annotations:
-        samples, symbols = read_annotation_table(files_of(path, layout)[1], fs_hz, database)
-        symbols = labels.of(symbols, symbols, notes)
-        samples, symbols, _ = in_time_order(samples, symbols, notes)
-    return Record(
-        record_id=path.stem,
-        patient_id=path.stem,
-        signals_mv=signals_mv,
-        lead_names=tuple(leads),
-        fs_hz=fs_hz,
-        unusable=unusable,
-        gaps=gaps,
-        notes=dict(+notes),
-        **split_outside(samples, symbols, is_inside(samples, num_samples)),
+
+
+def is_recording(path: Path, layout: CsvLayout) -> bool:
+    """Return whether a CSV file of a folder is a recording, and not another table.
+
+    Its heading names a time column or the units of a lead, or a table of annotations is beside it.
+    A file with a column of symbols or without a heading is no recording.
+
+    Args:
+      path: The file, of which the first line is read.
+      layout: What the columns mean.
+    """
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST_HEADING).removeprefix(b"\xef\xbb\xbf")
+        names = _heading(path, line.strip(b"\r\n"), _UNKNOWN)
+    except (OSError, DataError):
+        return False
+    plain = {name.lower() for name in names}
+    if plain & set(LABELS):
+        return False
+    units = (each["units"].translate(_MICRO).lower() for name in names if (each := _units(name)))
+    return (
+        bool(plain & set(_TIMES))
+        or layout.time_column in names
+        or any(each in UNITS_PER_MV for each in units)
+        or files_of(path, layout)[1].is_file()
     )
 
 
@@ -141,19 +138,37 @@ def _read(path: Path, database: Database) -> tuple[list[str], list[np.ndarray]]:
     """Return the names of the columns, and their values with NaN in empty cells."""
     content = read_file(path, database, largest=_LARGEST).removeprefix(b"\xef\xbb\xbf")
     head, _, body = content.replace(b"\r\n", b"\n").partition(b"\n")
+    names = _heading(path, head, database)
+    separator = separator_of(path, _text(head), database)
+    return names, read_columns(path, body, separator, len(names), database)
+
+
+def _text(line: bytes) -> str:
     try:
-        line = head.decode("utf-8")
+        return line.decode("utf-8")
     except UnicodeDecodeError:
-        line = head.decode("latin-1")
+        return line.decode("latin-1")
+
+
+def _heading(path: Path, head: bytes, database: Database) -> list[str]:
+    """Return the names of the columns."""
+    line = _text(head)
     separator = separator_of(path, line, database)
     names = [name.strip().strip("'\"").strip() for name in line.split(separator)]
     if not all(name.isprintable() and name for name in names):
         raise damaged(path, f"does not name its columns: {quoted(line)}", database)
     if all(re.fullmatch(r"[-+\d.,eE]+", name) for name in names):
         raise damaged(
-            path, f"has no heading with lead names: it begins with {quoted(line)}", database
+            path,
+            f"has no heading with lead names: it begins with {quoted(line)} (dataset=arrays reads "
+            "beats that are cut already)",
+            database,
         )
-    return names, read_columns(path, body, separator, len(names), database)
+    return names
+
+
+def _units(name: str) -> re.Match[str] | None:
+    return _IN_UNITS.fullmatch(name)
 
 
 def _time_column(
@@ -272,7 +287,7 @@ def _leads(
     database: Database,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, str]]:
     """Return values, gaps and reasons of unusable leads."""
-    parts = [_IN_UNITS.fullmatch(name) for name in names]
+    parts = [_units(name) for name in names]
     plain = [part["name"] if part else name for part, name in zip(parts, names, strict=True)]
     leads: dict[str, np.ndarray] = {}
     gaps: dict[str, np.ndarray] = {}

@@ -3,22 +3,30 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats import csv_signals_reader
+from ecgexp.data.formats.csv_layout import CsvLayout
 from ecgexp.data.formats.edf_reader import SUFFIXES as EDF_SUFFIXES
+from ecgexp.data.formats.record import Format
 from ecgexp.data.formats.untrusted import printable, quoted, read_file
 from ecgexp.data.formats.wfdb_header import read_record_line
 from ecgexp.settings.declaration import DataError
 
-SUFFIXES = (".hea", *EDF_SUFFIXES)
-"""Suffix of the file that a record is named after, in lower case."""
+SUFFIXES_OF: Mapping[Format, tuple[str, ...]] = MappingProxyType(
+    {"wfdb": (".hea",), "edf": EDF_SUFFIXES, "csv": (csv_signals_reader.SUFFIX,)}
+)
+"""Format -> suffixes of the file that a record is named after, in lower case."""
 
 _LIST = "RECORDS"
 _TABLES = (".csv", ".tsv", ".npy", ".npz", ".parquet")
-_FOR_TABLES = "dataset=csv for signals in CSV files, dataset=arrays for beats that are cut already"
+_FOR_TABLES = (
+    "dataset=csv if all CSV files are signals, or dataset=arrays for beats that are cut already"
+)
 _WILDCARDS = "*?["
 _PART = re.compile(r"\w[\w .,+=@()\-]*")
 _LONGEST_PART, _LONGEST_ID = 100, 250
@@ -46,7 +54,60 @@ class FoundRecords:
     refused: dict[str, str]
 
 
-def find_records(path: Path, *, setting: str) -> FoundRecords:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which files are records.
+
+    A CSV file is one if it is named alone or by a glob pattern that ends with `.csv`, if `formats`
+    names `csv`, or if it looks like one (`csv_signals_reader.is_recording`).
+
+    Attributes:
+      formats: Formats that are searched for; None: all.
+      csv: What the columns of CSV files mean; tables of annotations are no records.
+      no_records: CSV files that are no records, such as that of the patients.
+    """
+
+    formats: tuple[Format, ...] | None = None
+    csv: CsvLayout = CsvLayout()
+    no_records: tuple[Path, ...] = ()
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of the files that records are named after, in lower case."""
+        return tuple(one for each in self.formats or SUFFIXES_OF for one in SUFFIXES_OF[each])
+
+    def has(self, path: Path, *, is_named: bool = False) -> bool:
+        """Return whether a file is what a record is named after.
+
+        Args:
+          path: The file.
+          is_named: Whether the user named it, and not only its folder.
+        """
+        if path.suffix.lower() not in self.suffixes:
+            return False
+        if format_of(path) != "csv":
+            return True
+        if path.name.endswith(self.csv.annotations):
+            return False
+        if path.resolve() in [each.resolve() for each in self.no_records]:
+            return False
+        is_named = is_named or self.formats is not None
+        return is_named or csv_signals_reader.is_recording(path, self.csv)
+
+
+_ALL = Wanted()
+
+
+def format_of(path: Path) -> Format:
+    """Return the format of the file that a record is named after."""
+    suffix = path.suffix.lower()
+    for name, suffixes in SUFFIXES_OF.items():
+        if suffix in suffixes:
+            return name
+    return "wfdb"
+
+
+def find_records(path: Path, *, setting: str, wanted: Wanted = _ALL) -> FoundRecords:
     """Find the records of a path.
 
     A folder is searched with all its subfolders, except hidden ones and links to folders. Headers
@@ -60,6 +121,7 @@ def find_records(path: Path, *, setting: str) -> FoundRecords:
     Args:
       path: A folder, a record with or without suffix, a `RECORDS` file, or a glob pattern.
       setting: The path as the user wrote it, for messages, e.g. `dataset.path=recordings`.
+      wanted: Which files are records.
 
     Returns:
       The records.
@@ -67,12 +129,13 @@ def find_records(path: Path, *, setting: str) -> FoundRecords:
     Raises:
       DataError: There is no such path, or it has no record.
     """
-    found = _find(path, setting)
+    found = _find(path, setting, wanted)
     if not found.files and not found.refused:
         tables = path.is_dir() and any(each.suffix.lower() in _TABLES for each in path.iterdir())
+        remedy = "a folder of recordings" if not tables or wanted.formats else _FOR_TABLES
         raise DataError(
-            f"{setting}: no record was found, which would be a file {' or '.join(SUFFIXES)}; "
-            f"use {_FOR_TABLES if tables else 'a folder of WFDB or EDF records'}"
+            f"{setting}: no record was found, which would be a file "
+            f"{' or '.join(wanted.suffixes)}; use {remedy}"
         )
     return found
 
@@ -104,48 +167,48 @@ def select_records(found: FoundRecords, names: Sequence[str]) -> FoundRecords:
     )
 
 
-def _find(path: Path, setting: str) -> FoundRecords:
+def _find(path: Path, setting: str, wanted: Wanted) -> FoundRecords:
     if path.is_dir():
-        return gathered(path, _in_folder(path), is_complete=True)
+        return _gathered(path, _in_folder(path, wanted), is_complete=True)
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES and (record := _record_of(path.with_suffix(""))):
-            return gathered(path.parent, [record], is_complete=False)  # e.g. 100.dat
-        if path.suffix.lower() in SUFFIXES:
-            return gathered(path.parent, [path], is_complete=False)
+        if wanted.has(path, is_named=True):
+            return _gathered(path.parent, [path], is_complete=False)
+        if record := _record_of(path.with_suffix(""), wanted):
+            return _gathered(path.parent, [record], is_complete=False)  # e.g. 100.dat
         if path.suffix.lower() in _TABLES:
             raise DataError(f"{setting}: it is neither a record nor a list; use {_FOR_TABLES}")
-        return gathered(path.parent, _listed(path, setting), is_complete=True, in_order=True)
-    if record := _record_of(path):
-        return gathered(path.parent, [record], is_complete=False)
+        listed = _listed(path, setting, wanted)
+        return _gathered(path.parent, listed, is_complete=True, in_order=True)
+    if record := _record_of(path, wanted):
+        return _gathered(path.parent, [record], is_complete=False)
     if any(char in str(path) for char in _WILDCARDS):
         parts = path.parts
         first = next(n for n, part in enumerate(parts) if any(c in part for c in _WILDCARDS))
         folder = Path(*parts[:first])
         if folder.is_dir():
-            return gathered(folder, _matching(folder, parts[first:]), is_complete=False)
+            matching = _matching(folder, parts[first:], wanted)
+            return _gathered(folder, matching, is_complete=False)
     raise DataError(
         f"{setting}: there is no such folder, record, {_LIST} file or match of a pattern; use the "
         "folder of the recordings, e.g. dataset.path=recordings"
     )
 
 
-def _record_of(stem: Path) -> Path | None:
-    for suffix in SUFFIXES:
+def _record_of(stem: Path, wanted: Wanted) -> Path | None:
+    for suffix in wanted.suffixes:
         for spelled in (suffix, suffix.upper()):
-            if (path := stem.with_name(stem.name + spelled)).is_file():
+            path = stem.with_name(stem.name + spelled)
+            if path.is_file() and wanted.has(path, is_named=True):
                 return path
     return None
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
+def _in_folder(folder: Path, wanted: Wanted) -> Iterator[Path]:
     """Yield the records of a folder and its subfolders."""
     for place, subfolders, names in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        paths = [
-            Path(place, name)
-            for name in sorted(names)
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
+        visible = (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        paths = list(filter(wanted.has, visible))
         segments = {name for path in paths for name in _segments_of(path)}
         yield from (path for path in paths if path.stem not in segments)
 
@@ -159,21 +222,25 @@ def _segments_of(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def _matching(folder: Path, pattern: Sequence[str]) -> Iterator[Path]:
+def _matching(folder: Path, pattern: Sequence[str], wanted: Wanted) -> Iterator[Path]:
     """Yield the records of a glob pattern; unlike `glob`, links to folders are not followed."""
     depth = None if "**" in pattern else len(pattern)
+    is_named = pattern[-1].lower().endswith(csv_signals_reader.SUFFIX)
     for place, subfolders, names in os.walk(folder):
         here = Path(place).relative_to(folder).parts
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in list(subfolders):
             if _matches((*here, name), pattern):
-                yield from _in_folder(Path(place, name))
+                yield from _in_folder(Path(place, name), wanted)
                 subfolders.remove(name)
         for name in names:
             if not name.startswith(".") and _matches((*here, name), pattern):
                 path = Path(place, name)
-                is_record = path.suffix.lower() in SUFFIXES
-                if record := path if is_record else _record_of(path.with_suffix("")):
+                if wanted.has(path, is_named=is_named):
+                    yield path
+                elif format_of(path) != "csv" and (
+                    record := _record_of(path.with_suffix(""), wanted)
+                ):
                     yield record
         if depth is not None and len(here) + 1 >= depth:
             subfolders.clear()
@@ -212,7 +279,7 @@ def listed_names(folder: Path, database: Database) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _listed(path: Path, setting: str) -> Iterator[Path]:
+def _listed(path: Path, setting: str, wanted: Wanted) -> Iterator[Path]:
     """Yield the records that a `RECORDS` file lists, in its order."""
     content = read_file(path, _UNKNOWN, largest=_LARGEST_LIST)
     try:
@@ -232,22 +299,22 @@ def _listed(path: Path, setting: str) -> Iterator[Path]:
                 "folder; list names such as 100 or part1/100"
             )
         if name.endswith("/") or stem.is_dir():
-            yield from (_listed(stem / _LIST, setting) if _has_list(stem) else _in_folder(stem))
+            has_list = (stem / _LIST).is_file()
+            yield from (
+                _listed(stem / _LIST, setting, wanted) if has_list else _in_folder(stem, wanted)
+            )
         else:
             # A file that is missing is reported when the record is read.
-            record = stem if stem.suffix.lower() in SUFFIXES else _record_of(stem)
+            is_file = stem.suffix.lower() in wanted.suffixes
+            record = stem if is_file else _record_of(stem, wanted)
             yield record or stem.with_name(f"{stem.name}.hea")
-
-
-def _has_list(folder: Path) -> bool:
-    return (folder / _LIST).is_file()
 
 
 def _is_below(name: Path) -> bool:
     return not name.is_absolute() and ".." not in name.parts
 
 
-def gathered(
+def _gathered(
     folder: Path, paths: Iterable[Path], *, is_complete: bool, in_order: bool = False
 ) -> FoundRecords:
     """Name the records, and refuse those whose names are not safe or not unique.
@@ -274,7 +341,7 @@ def gathered(
         elif files.setdefault(record_id, path) != path:
             refused[f"{record_id}{path.suffix}"] = (
                 f"{path.name} and {files[record_id].name} are records of the same name; rename or "
-                "move one of them"
+                "move one of them, or choose by dataset.formats"
             )
     return FoundRecords(folder=folder, files=files, is_complete=is_complete, refused=refused)
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats.annotation_order import in_time_order
 from ecgexp.data.formats.annotation_table import read_annotation_table
+from ecgexp.data.formats.assemble import assemble
 from ecgexp.data.formats.edf_annotations import NotAnnotations, TimedText, parse_lists
 from ecgexp.data.formats.edf_header import NO_COUNT, EdfHeader, EdfSignal, read_edf_header
 from ecgexp.data.formats.gaps import NO_GAPS, bridge, find_gaps
-from ecgexp.data.formats.integrity import check_millivolts, is_inside
+from ecgexp.data.formats.integrity import check_millivolts
 from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.leads import REPEATED_NAME, find_lead
-from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV, Record, split_outside
+from ecgexp.data.formats.record import LONGEST_LEAD, UNITS_PER_MV, Record
 from ecgexp.data.formats.untrusted import damaged, quoted
 from ecgexp.data.formats.wfdb_annotations import read_annotations
 from ecgexp.settings.declaration import DataError
@@ -102,28 +102,18 @@ def read_record(
                 gaps |= {signal.name: found} if len(found) else {}
         if not columns:
             raise DataError(next(iter(unusable.values())))
-        signals_mv = np.stack(list(columns.values()), axis=1)
+        _, *beside = files_of(path, annotator=annotator)
+        texts = texts if annotator is not None else []
+        samples, names = (
+            _beside(beside[0], fs_hz, labels, notes, database)
+            if beside
+            else _from_texts(texts, begins[0], fs_hz, labels, notes)
+        )
+        return assemble(
+            path, columns, samples, names, fs_hz=fs_hz, unusable=unusable, gaps=gaps, notes=notes
+        )
     except MemoryError as error:
         raise damaged(path, "has more samples than fit into memory", database) from error
-    _, *beside = files_of(path, annotator=annotator)
-    texts = texts if annotator is not None else []
-    samples, names = (
-        _beside(beside[0], fs_hz, labels, notes, database)
-        if beside
-        else _from_texts(texts, begins[0], fs_hz, labels, notes)
-    )
-    samples, names, _ = in_time_order(samples, names, notes)
-    return Record(
-        record_id=path.stem,
-        patient_id=path.stem,
-        signals_mv=signals_mv,
-        lead_names=tuple(columns),
-        fs_hz=fs_hz,
-        unusable=unusable,
-        gaps=gaps,
-        notes=dict(+notes),
-        **split_outside(samples, names, is_inside(samples, num_samples)),
-    )
 
 
 def _read_bytes(path: Path, header: EdfHeader, database: Database) -> np.ndarray:

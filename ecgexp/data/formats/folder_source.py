@@ -5,14 +5,15 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ecgexp.data.beats import PatientsAre
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.formats import edf_reader, wfdb_reader
-from ecgexp.data.formats.discovery import FoundRecords
+from ecgexp.data.formats import csv_signals_reader, edf_reader, wfdb_reader
+from ecgexp.data.formats.csv_layout import CsvLayout
+from ecgexp.data.formats.discovery import FoundRecords, format_of
 from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.patients import PatientRule
 from ecgexp.data.formats.record import Record
@@ -23,10 +24,6 @@ from ecgexp.settings.declaration import DataError
 _FIX = "copy the file again, or use dataset.on_error=skip, which leaves the record out"
 _SHOWN = 5
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
-
-
-def _is_edf(path: Path) -> bool:
-    return path.suffix.lower() in edf_reader.SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +40,7 @@ class FolderSource:
       annotator: Suffix of the annotation files.
       labels: How the symbols of annotations are determined.
       patients: How the patients are known.
-      adc_gain: Units per millivolt of leads whose header states no gain; None: such leads cannot be
-        used.
+      csv: What the columns of CSV files mean, and the gain of leads whose header states none.
     """
 
     name: str
@@ -52,7 +48,7 @@ class FolderSource:
     annotator: str
     labels: Labels
     patients: PatientRule
-    adc_gain: float | None = None
+    csv: CsvLayout = CsvLayout()
 
     @property
     def folder(self) -> Path:
@@ -79,14 +75,19 @@ class FolderSource:
         if record_id in self.found.refused:
             raise DataError(f"dataset=folder: {self.found.refused[record_id]}")
         path = self.found.files[record_id]
-        if _is_edf(path):
-            return edf_reader.files_of(path, annotator=self.annotator)
-        files = wfdb_reader.files_of(path.parent, path.stem, annotator=self.annotator)
+        match format_of(path):
+            case "edf":
+                return edf_reader.files_of(path, annotator=self.annotator)
+            case "csv":
+                files, setting = csv_signals_reader.files_of(path, self.csv), "annotations"
+            case "wfdb":
+                files = wfdb_reader.files_of(path.parent, path.stem, annotator=self.annotator)
+                setting = "annotator"
         if path.is_file() and not files[-1].is_file():
             raise DataError(
                 f"dataset=folder: record {record_id} has no annotation file "
-                f"{files[-1].name}{self._others(path)}; use dataset.annotator= with the suffix of "
-                "the annotation files, or dataset.on_error=skip, which leaves the record out"
+                f"{files[-1].name}{self._others(path)}; use dataset.{setting}= with the end of the "
+                "names of such files, or dataset.on_error=skip, which leaves the record out"
             )
         return files
 
@@ -95,14 +96,14 @@ class FolderSource:
         others = sorted(
             file.suffix[1:]
             for file in path.parent.glob(f"{glob.escape(path.stem)}.*")
-            if file.suffix not in (".hea", ".dat", ".mat", ".xws") and file.stem == path.stem
+            if file.suffix not in (path.suffix, ".dat", ".mat", ".xws") and file.stem == path.stem
         )
         return f" (there is .{', .'.join(others[:_SHOWN])})" if others else ""
 
     def signal_files_of(self, record_id: str) -> tuple[Path, ...]:
         """See `RecordSource`."""
         path = self.found.files[record_id]
-        if _is_edf(path):
+        if format_of(path) != "wfdb":
             return (path,)
         return tuple(wfdb_reader.signals_among(self.files_of(record_id)))
 
@@ -119,7 +120,7 @@ class FolderSource:
             fs_hz=0.0,
             records=(path.stem,),
             lead_names=(),
-            adc_gain=self.adc_gain,
+            adc_gain=self.csv.adc_gain,
             remedy=_FIX,
         )
         with self._placed():
@@ -131,8 +132,13 @@ class FolderSource:
         self, record_id: str, path: Path, database: Database, leads: Sequence[str]
     ) -> Record:
         """Read a record, by the reader of its format, with its patient."""
-        read = self._read_edf if _is_edf(path) else self._read_wfdb
-        return read(record_id, path, database, leads)
+        match format_of(path):
+            case "edf":
+                return self._read_edf(record_id, path, database, leads)
+            case "csv":
+                return self._read_csv(record_id, path, database)
+            case "wfdb":
+                return self._read_wfdb(record_id, path, database, leads)
 
     def _read_wfdb(
         self, record_id: str, path: Path, database: Database, leads: Sequence[str]
@@ -167,6 +173,12 @@ class FolderSource:
             )
         return replace(record, patient_id=patient)
 
+    def _read_csv(self, record_id: str, path: Path, database: Database) -> Record:
+        patient = self.patients.patient_of(record_id, ())
+        record = csv_signals_reader.read_record(path, database, self.csv, labels=self.labels)
+        check_frequency(path, record.fs_hz, database)
+        return replace(record, patient_id=patient)
+
     @contextmanager
     def _placed(self) -> Iterator[None]:
         """Begin messages with the dataset, and name files relative to its folder."""
@@ -184,15 +196,16 @@ class FolderSource:
 
     def identity(self) -> dict[str, Any]:
         """See `RecordSource`."""
+        is_csv = [format_of(path) == "csv" for path in self.found.files.values()]
         return {
             "database": self.name,
             "layout": "folder",
             "annotator": self.annotator,
             "symbols_from": self.labels.symbols_from,
             "symbols": dict(self.labels.symbols),
-            "adc_gain": self.adc_gain,
+            "adc_gain": self.csv.adc_gain,
             "patients": self._patients(),
-        }
+        } | ({"csv": asdict(self.csv)} if any(is_csv) else {})
 
     def _patients(self) -> dict[str, Any]:
         rule = self.patients

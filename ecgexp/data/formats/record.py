@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
+
+Format = Literal["wfdb", "edf", "csv"]
+"""Format of a record: WFDB; EDF or BDF; continuous signals in CSV."""
 
 UNITS_PER_MV = {"mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}
 """Units of potential, in lower case and with `u` for micro, as a multiple of millivolts."""

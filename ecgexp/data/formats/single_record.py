@@ -1,4 +1,4 @@
-"""Read a single WFDB or EDF record by its path: signals and, if it has some, annotations."""
+"""Read a single record by its path: signals and, if it has some, annotations."""
 
 import os
 import re
@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecgexp.data.datasets.catalog import Database, published_databases
-from ecgexp.data.formats import edf_reader
-from ecgexp.data.formats.discovery import find_records
+from ecgexp.data.formats import csv_signals_reader, edf_reader
+from ecgexp.data.formats.csv_layout import CsvLayout
+from ecgexp.data.formats.discovery import SUFFIXES_OF, Wanted, find_records, format_of
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name, damaged, printable
 from ecgexp.data.formats.wfdb_header import RecordLine, read_record_line
@@ -18,6 +19,8 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import resolved
 from ecgexp.storage.digests import file_sha256
 
+_CSV = CsvLayout()
+_SUFFIXES = tuple(suffix for each in SUFFIXES_OF.values() for suffix in each)
 _SUFFIX = re.compile(r"[A-Za-z0-9]{1,16}")
 _LOWEST_HZ, _HIGHEST_HZ = 10.0, 100_000.0
 
@@ -26,7 +29,7 @@ def locate(name: str) -> Path:
     """Return the path of a record without suffix.
 
     Args:
-      name: The path, with or without `.hea`, `.edf` or `.bdf`.
+      name: The path, with or without `.hea`, `.edf`, `.bdf` or `.csv`.
 
     Returns:
       The path without suffix.
@@ -34,36 +37,49 @@ def locate(name: str) -> Path:
     Raises:
       DataError: There is no such record, there are two, or its name is refused.
     """
-    is_edf = _is_edf(name)
-    stem = Path(name).with_suffix("") if is_edf else Path(name.removesuffix(".hea"))
+    has_suffix = _is_file_name(name)
+    stem = Path(name).with_suffix("") if has_suffix else Path(name.removesuffix(".hea"))
     check_record_name(stem.name)
-    has_header = _is_there(stem.with_suffix(".hea"))
-    if is_edf and has_header:
+    found = _file_of(stem)
+    if found is None:
         raise DataError(
-            f"record {printable(name)}: {stem.name}.hea beside it is a record of the same name; "
-            "rename or move one of them"
+            f"record {printable(name)} was not found: there is no {stem.name}"
+            f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} in {printable(stem.parent)}; use the "
+            "path of a WFDB, EDF or CSV record, e.g. data/mitdb/1.0.0/100"
         )
-    if not has_header and edf_file(stem) is None:
+    if has_suffix and found.suffix.lower() != Path(name).suffix.lower():
         raise DataError(
-            f"record {printable(name)} was not found: there is no {stem.name}.hea, .edf or .bdf in "
-            f"{printable(stem.parent)}; use the path of a WFDB or EDF record, e.g. "
-            "data/mitdb/1.0.0/100"
+            f"record {printable(name)}: {found.name} beside it is a record of the same name; "
+            "rename or move one of them"
         )
     return stem
 
 
-def edf_file(stem: Path) -> Path | None:
-    """Return the EDF or BDF file of a record; None for a WFDB record, which has a header.
+def file_without_header(stem: Path) -> Path | None:
+    """Return the EDF, BDF or CSV file of a record; None for a WFDB record, which has a header.
 
     Args:
       stem: Path of the record without suffix.
     """
-    if _is_there(stem.with_name(f"{stem.name}.hea")):
-        return None
+    found = _file_of(stem)
+    return None if found is None or format_of(found) == "wfdb" else found
+
+
+def is_csv(stem: Path) -> bool:
+    """Return whether a record, given by its path without suffix, is a CSV file."""
+    found = file_without_header(stem)
+    return found is not None and format_of(found) == "csv"
+
+
+def _file_of(stem: Path) -> Path | None:
+    """Return the file that a record is named after, with the first suffix of which there is one.
+
+    A CSV file beside an EDF file is a table of its annotations.
+    """
     paths = (
         stem.with_name(stem.name + spelled)
-        for suffix in edf_reader.SUFFIXES
-        for spelled in (suffix, suffix.upper())
+        for suffix in _SUFFIXES
+        for spelled in dict.fromkeys((suffix, suffix.upper() if suffix != ".hea" else suffix))
     )
     return next(filter(_is_there, paths), None)
 
@@ -74,21 +90,22 @@ def signal_files(stem: Path) -> tuple[Path, ...]:
     Args:
       stem: Path of the record without suffix.
     """
-    if (edf := edf_file(stem)) is not None:
-        return (edf,)
+    if (file := file_without_header(stem)) is not None:
+        return (file,)
     return tuple(signals_among(files_of(stem.parent, stem.name)))
 
 
-def _is_edf(name: str) -> bool:
-    return Path(name).suffix.lower() in edf_reader.SUFFIXES
+def _is_file_name(name: str) -> bool:
+    return Path(name).suffix.lower() in _SUFFIXES[1:]
 
 
-def locate_all(names: Sequence[str], *, skip: bool) -> list[Path]:
+def locate_all(names: Sequence[str], *, skip: bool, csv: CsvLayout = _CSV) -> list[Path]:
     """Return the paths, without suffix, of all records that names stand for.
 
     Args:
       names: Records as for `locate`, folders, `RECORDS` files, and glob patterns.
       skip: Leave out what has a refused name, instead of raising.
+      csv: What the columns of CSV files mean.
 
     Returns:
       The paths without suffix.
@@ -98,18 +115,18 @@ def locate_all(names: Sequence[str], *, skip: bool) -> list[Path]:
     """
     stems: list[Path] = []
     for name in names:
-        is_file = os.path.isfile(name) and not (name.endswith(".hea") or _is_edf(name))
+        is_file = os.path.isfile(name) and not (name.endswith(".hea") or _is_file_name(name))
         if not (os.path.isdir(name) or is_file or set(name) & set("*?[")):
             stems.append(locate(name))
             continue
         shown = f"RECORD {printable(name)}"
-        found = find_records(Path(name), setting=shown)
+        found = find_records(Path(name), setting=shown, wanted=Wanted(csv=csv))
         if found.refused and not skip:
             raise DataError(f"{shown}: {next(iter(found.refused.values()))}")
         stems += [path.with_suffix("") for path in found.files.values()]
     if not stems:
         raise DataError(
-            f"RECORD {printable(names[0])}: there is no record; use a folder of .hea or .edf files"
+            f"RECORD {printable(names[0])}: there is no record; use a folder of recordings"
         )
     return stems
 
@@ -119,6 +136,28 @@ def _is_there(path: Path) -> bool:
         return path.is_file()
     except OSError:  # the name is longer than the file system allows
         return False
+
+
+def reference_file(stem: Path, annotator: str, csv: CsvLayout = _CSV) -> Path | None:
+    """Return the annotation file of a record, which need not exist.
+
+    Args:
+      stem: Path of the record without suffix.
+      annotator: Name of the annotator of a WFDB record.
+      csv: What the columns of a CSV file mean.
+
+    Returns:
+      The path; None for an EDF file, which may have annotations of its own that are known when it
+      is read.
+
+    Raises:
+      ConfigError: The name is not valid.
+    """
+    file = annotation_file(stem, annotator)
+    found = file_without_header(stem)
+    if found is None:
+        return file
+    return csv_signals_reader.files_of(found, csv)[1] if is_csv(stem) else None
 
 
 def annotation_file(stem: Path, annotator: str) -> Path:
@@ -148,15 +187,17 @@ def read_single(
     annotator: str | None,
     leads: Sequence[str] = (),
     database: Database | None = None,
+    csv: CsvLayout = _CSV,
 ) -> tuple[Record, Database]:
     """Read a record with the reader of datasets, and with the same checks.
 
     Args:
       stem: Its path without suffix, as returned by `locate`.
       annotator: Suffix of its annotation file; None: the record has no annotations. An EDF file may
-        have annotations of its own, or a CSV beside it, instead.
+        have annotations of its own, or a CSV beside it, instead; a CSV file has a table.
       leads: Leads that are needed, as in `wfdb_reader.read_record`.
       database: As returned by `database_of`; None: determined here.
+      csv: What the columns of a CSV file mean.
 
     Returns:
       record: The record; `samples` and `symbols` are empty without an annotator.
@@ -166,9 +207,15 @@ def read_single(
       DataError: A file is missing or damaged.
     """
     database = database or database_of(stem)
-    if (edf := edf_file(stem)) is not None:
-        record = edf_reader.read_record(edf, database, leads, annotator=annotator)
-        check_frequency(edf, record.signal_hz, database)
+    if (file := file_without_header(stem)) is not None:
+        record = (
+            edf_reader.read_record(file, database, leads, annotator=annotator)
+            if format_of(file) == "edf"
+            else csv_signals_reader.read_record(
+                file, database, csv, has_annotations=annotator is not None
+            )
+        )
+        check_frequency(file, record.signal_hz, database)
         return record, database
     if annotator is not None and not annotation_file(stem, annotator).is_file():
         raise damaged(annotation_file(stem, annotator), "is missing", database)
@@ -198,7 +245,7 @@ def database_of(stem: Path) -> Database:
         lead_names=(),
         remedy="copy the record's files again",
     )
-    if edf_file(stem) is not None:
+    if file_without_header(stem) is not None:
         return unknown
     header_path = stem.with_suffix(".hea")
     line = read_record_line(header_path, unknown)
@@ -232,7 +279,7 @@ def check_frequency(header_path: Path, fs_hz: float, database: Database) -> None
 
 def published_name(stem: Path) -> str:
     """Return the name of a record in the database that publishes its signal, or its own name."""
-    published = None if edf_file(stem) else _published(stem, None)
+    published = None if file_without_header(stem) else _published(stem, None)
     return published[1] if published else stem.name
 
 

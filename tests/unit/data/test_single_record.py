@@ -32,7 +32,7 @@ def test_record_is_found_with_and_without_suffix(tiny, suffix):
 def test_missing_record_is_refused_with_a_remedy(tiny, name):
     with pytest.raises(
         DataError,
-        match=r"was not found: .*use the path of a WFDB or EDF record|is refused: only letters",
+        match=r"was not found: .*use the path of a WFDB, EDF or CSV|is refused: only letters",
     ):
         locate(f"{tiny}/{name}" if name else "")
 

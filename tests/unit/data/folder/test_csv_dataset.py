@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecgexp.data import CsvDataset, FolderDataset
-from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.data import FolderDataset
+from ecgexp.settings.declaration import DataError
 
 FS, SECONDS = 250, 12
 BEATS = np.arange(200, FS * SECONDS - 150, 230)
@@ -56,7 +56,7 @@ def folder(tmp_path):
 
 
 def load(folder, **values):
-    return CsvDataset(
+    return FolderDataset(
         path=folder / "csv", recorded_hz=250.0, **{"patient_pattern": "^(p[0-9])", **values}
     ).load()
 
@@ -82,7 +82,7 @@ def test_csv_dataset_reads_digital_values_by_their_gain(folder):
     path = folder / "csv" / "p1_a.csv"
     lines = ["II,V1", *[f"{first},{second}" for first, second in signals(1).tolist()]]
     path.write_text("\n".join(lines) + "\n")
-    found = CsvDataset(path=path, recorded_hz=250.0, adc_gain=200.0).load()
+    found = FolderDataset(path=path, recorded_hz=250.0, adc_gain=200.0).load()
     expected = FolderDataset(path=folder / "wfdb" / "p1_a.hea").load()
     np.testing.assert_allclose(found.signals_mv, expected.signals_mv, atol=1e-6)
     assert found.patients_are == "assumed"
@@ -99,13 +99,13 @@ def test_csv_recording_that_cannot_be_read_is_refused_or_skipped(folder):
     (folder / "csv" / "p3.csv").write_text("II (mV)\nHarry\n")
     (folder / "csv" / "p3_annotations.csv").write_text("sample,symbol\n1,N\n")
     (folder / "csv" / "p4.csv").write_text("II (mV)\n1\n")
-    with pytest.raises(DataError, match=r"^dataset=csv: ") as caught:
+    with pytest.raises(DataError, match=r"^dataset=folder: ") as caught:
         load(folder)
     assert "Harry" not in str(caught.value)
     found = load(folder, on_error="skip")
     assert len(found) == 24
     assert set(found.skipped) == {"p3", "p4"}
-    assert "record p4 has no annotations p4_annotations.csv; use dataset.annotations=" in str(
+    assert "record p4 has no annotation file p4_annotations.csv; use dataset.annotations=" in str(
         found.skipped["p4"]
     )
 
@@ -113,11 +113,8 @@ def test_csv_recording_that_cannot_be_read_is_refused_or_skipped(folder):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"patient_comment": "x"}, r"dataset\.patient_comment.*use dataset\.patients=FILE\.csv"),
-        (
-            {"symbols_from": "aux_note"},
-            r"dataset\.symbols_from=aux_note.*use dataset\.symbols_from",
-        ),
+        ({"formats": []}, r"formats"),
+        ({"formats": ["mat"]}, r"formats"),
         ({"annotations": ".csv"}, r"annotations"),
         ({"annotations": "../x.csv"}, r"annotations"),
         ({"units": "mmHg"}, r"units"),
@@ -126,15 +123,68 @@ def test_csv_recording_that_cannot_be_read_is_refused_or_skipped(folder):
 )
 def test_csv_settings_that_make_no_sense_are_refused(values, words):
     with pytest.raises(ValueError, match=words):
-        CsvDataset(path="x", **values)
+        FolderDataset(path="x", **values)
 
 
 def test_csv_path_without_recordings_is_refused(folder):
     (folder / "empty").mkdir()
     for path in (folder / "empty", folder / "nowhere", folder / "csv" / "*.txt"):
-        with pytest.raises(DataError, match=r"dataset\.path=.*no recording was found"):
-            CsvDataset(path=path).load()
-    with pytest.raises(ConfigError, match=r"dataset=csv: dataset\.path=null"):
-        CsvDataset().load()
-    found = CsvDataset(path=folder / "csv" / "p1*.csv").load()
+        with pytest.raises(DataError, match=r"dataset\.path=.*no (record was found|such folder)"):
+            FolderDataset(path=path, formats=["csv"]).load()
+    found = FolderDataset(path=folder / "csv" / "p1*.csv").load()
     assert set(found.record_ids.tolist()) == {"p1_a"}
+
+
+def test_mixed_folder_reads_each_record_by_what_it_is(folder):
+    for name in ("p1_b", "p2_b"):
+        write(folder, name, 3 if name == "p1_b" else 4)
+        (folder / "csv" / f"{name}.csv").rename(folder / "wfdb" / f"{name}_.csv")
+        (folder / "csv" / f"{name}_annotations.csv").rename(
+            folder / "wfdb" / f"{name}__annotations.csv"
+        )
+        (folder / "wfdb" / f"{name}.hea").unlink()
+    (folder / "wfdb" / "ages.csv").write_text("record,age\np1_a,50\n")
+    (folder / "wfdb" / "p1_a.csv").write_text("sample,class,symbol\n5,N,N\n")
+    found = FolderDataset(path=folder / "wfdb")
+    assert list(found.found_records().files) == ["p1_a", "p1_b_", "p2_a", "p2_b_"]
+    assert len(found.load()) == 48
+    assert found.load().digest != FolderDataset(path=found.path, units="V").load().digest
+    only = FolderDataset(path=folder / "wfdb", formats=["wfdb"])
+    assert list(only.found_records().files) == ["p1_a", "p2_a"]
+    assert (
+        only.load().digest
+        == FolderDataset(path=only.path, formats=["wfdb"], units="V").load().digest
+    )
+
+
+def test_two_formats_of_one_name_are_refused_or_chosen(folder):
+    for file in (folder / "csv").iterdir():
+        file.rename(folder / "wfdb" / file.name)
+    with pytest.raises(DataError, match=r"p1_a\.hea and p1_a\.csv.*dataset\.formats"):
+        FolderDataset(path=folder / "wfdb").load()
+    assert len(FolderDataset(path=folder / "wfdb", formats=["csv"]).load()) == 24
+
+
+def test_heading_says_whether_a_csv_file_is_a_recording(tmp_path):
+    headings = {
+        "time_ms,II": True,
+        "II (mV),V1 (mV)": True,
+        "II [µV]": True,
+        "at;II": True,
+        "II,V1": False,
+        "0.1,0.2": False,
+        "seconds,symbol": False,
+        "record,patient": False,
+        "age (y),II": False,
+        "": False,
+    }
+    for number, heading in enumerate(headings):
+        (tmp_path / f"{number}.csv").write_text(heading + "\n1,2\n", encoding="utf-8")
+    found = FolderDataset(path=tmp_path, time_column="at").found_records().files
+    assert [str(n) in found for n in range(len(headings))] == list(headings.values())
+
+
+def test_glob_of_csv_files_follows_no_links(folder):
+    (folder / "link").symlink_to(folder / "csv")
+    found = FolderDataset(path=folder / "*" / "*.csv").found_records()
+    assert list(found.files) == ["csv/p1_a", "csv/p2_a"]

@@ -123,8 +123,9 @@ def test_link_to_a_file_is_a_record(tmp_path):
     assert list(found(tmp_path).files) == ["a", "b"]
 
 
-@pytest.mark.parametrize("path", ["signals.csv", "."])
+@pytest.mark.parametrize("path", ["beats.npz", "."])
 def test_tables_are_no_records_and_no_list(tmp_path, path):
-    (tmp_path / "signals.csv").write_text("time,II\n0,0.1\n")
-    with pytest.raises(DataError, match="dataset=csv for signals in CSV files, dataset=arrays"):
+    (tmp_path / "beats.npz").write_bytes(b"PK")
+    (tmp_path / "ages.csv").write_text("record,age\na,50\n")
+    with pytest.raises(DataError, match=r"dataset=csv if all CSV files.*dataset=arrays"):
         found(tmp_path / path)
