@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 LEAST_SEEDS = 3
-"""Seeds of which an interval is given: of two it would be 4 times as wide as of five."""
+"""Seeds of which an interval is given: of two it would be 7 times as wide as of five."""
 
 LEAST_SIZES = 4
 """Numbers of patients from which a curve with three parameters is extrapolated."""

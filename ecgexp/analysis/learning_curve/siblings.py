@@ -16,7 +16,7 @@ from ecgexp.tracking.local.run_json import NAME
 
 SCORE = "macro_f1"
 SEEDS = 5
-"""Seeds of the command that is suggested: its intervals are 0.4 times as wide as those of three."""
+"""Seeds of the command that is suggested: its intervals are half as wide as those of three."""
 
 _NUMBER, _FOLD = "split.num_train_patients", "split.fold"
 _VARIED = (_NUMBER, _FOLD, "seed", "evaluate_on", "test")
