@@ -21,9 +21,10 @@ from ecgexp.training.dp.units import DrawnRows
 from ecgexp.training.loss import LossFn
 
 _PARTS = 32
-"""Batch lengths are rounded up to a multiple of this share of the expected length, so that there are
-few distinct shapes (about twelve in a run with 256 units a step) and little is computed for padding
-(1.5 % of the rows)."""
+"""Batch lengths are rounded up to a multiple of this share of the expected length.
+
+So there are few distinct shapes (about twelve in a run with 256 units a step), and little is
+computed for padding (1.5 % of the rows)."""
 
 
 class UnitGradients(Protocol):
