@@ -2,7 +2,7 @@
 
 NeuroKit2 is no dependency: it is installed for this script alone.
 
-    uv run --no-project --with neurokit2==0.3.0 python scripts/make_quality_goldens.py
+    uv run --with neurokit2==0.3.0 python scripts/make_quality_goldens.py
 
 Writes `tests/support/quality_goldens.json`, for the segments of `quality_signals.py` beside it. The
 functions are the parts of `neurokit2.ecg_quality(method="zhao2018")`: `kurtosis` of the lead as it
@@ -18,12 +18,15 @@ from pathlib import Path
 
 import neurokit2
 
+from ecgexp.cli.streams import command
+
 _SUPPORT = Path(__file__).resolve().parents[1] / "tests" / "support"
 sys.path.insert(0, str(_SUPPORT))
 
 from quality_signals import HZ, segments  # noqa: E402
 
 
+@command
 def main() -> None:
     """Write the values."""
     quality = importlib.import_module("neurokit2.ecg.ecg_quality")

@@ -15,6 +15,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from ecgexp.cli.streams import command
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.quality.indices import Indices, filtered, indices_of, kurtosis_of
 from ecgexp.data.quality.segments import NO_MARK, mark_segments, segment_length
@@ -99,6 +100,7 @@ def leads_of(dataset: RecordedDataset) -> Iterator[tuple[str, np.ndarray, float,
                 yield record_id, lead_mv, record.signal_hz, record.beat_samples
 
 
+@command
 def main(arguments: list[str] | None = None) -> None:
     """Print the tables, and draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
