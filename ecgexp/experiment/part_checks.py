@@ -218,6 +218,12 @@ def check_privacy(experiment: "Experiment") -> None:
             "clip, or privacy.unit=patient."
         )
     trainer.check_privacy(privacy)
+    if is_foreign(experiment.trainer) and experiment.has_privacy_guarantee:
+        raise ConfigError(
+            f"trainer={option_of(experiment.trainer)}: is of a plug-in, and nothing can check "
+            "that its steps clip and add the planned noise; for a privacy guarantee use trainer=dp "
+            "or trainer=federated, for a simulation privacy.noise_seed=1."
+        )
     if is_foreign(experiment.features) and needs_record(experiment.features):
         raise ConfigError(
             f"features={option_of(experiment.features)}: of_record of a plug-in gets whole "

@@ -27,8 +27,6 @@ _ASSUMED = {
     "model": "that its initial weights and its constants were not computed from the training beats",
     "loss": "that it has no values computed from the training beats",
     "partition": "nothing: every client was checked to be one unit",
-    "trainer": "that each of its steps samples, clips and adds noise as planned, since this is its "
-    "own code; only that it recorded the planned steps was checked",
 }
 _NOTHING_CHECKED = "that it does not use the training beats"
 
@@ -70,8 +68,10 @@ def check_plan_of_plugin(
 ) -> None:
     """Check that the plan of a plug-in's trainer is that of the privacy settings and the data.
 
+    Such a trainer runs without privacy or as a simulation, see `part_checks.check_privacy`.
+
     **Guarantees**: ε is computed for the units of the training set, the noise, the clip and the δ
-    of the settings, whatever the trainer plans (`tests/unit/experiment/test_plugin_trainer.py`).
+    of the settings, whatever the trainer plans (`tests/unit/experiment/test_plugin_parts.py`).
 
     Args:
       trainer: settings of the trainer; those of ecgexp are known.
@@ -112,8 +112,8 @@ class LedgerWatch:
     """Checks, after each epoch or round, that the ledger has the steps that are planned until then.
 
     **Guarantees**: a trainer that trains without recording its steps, or records fewer than planned
-    or other events, ends with an error and without a guarantee, also if it is a plug-in's
-    (`tests/unit/experiment/test_plugin_trainer.py`).
+    or other events, ends with an error and without a guarantee
+    (`tests/unit/experiment/test_plugin_parts.py`).
 
     Args:
       ledger: of the run.

@@ -18,7 +18,8 @@ from ecgexp.settings.declaration import ConfigError, DataError
 
 DATA = ["dataset=mine", "grouping=mine", "split=mine", "features=mine", "model=mine", "loss=mine"]
 PRIVATE = ["privacy=dp", "privacy.noise_multiplier=1", "trainer.expected_batch_size=32"]
-DP = [*DATA, "augmentation=mine", "trainer=mine", *PRIVATE]
+DP = [*DATA, "augmentation=mine", "trainer=dp", *PRIVATE]
+SIMULATION = [*DATA, "augmentation=mine", "trainer=mine", *PRIVATE, "privacy.noise_seed=1"]
 FEDERATED = [
     *DATA,
     "augmentation=none",
@@ -42,7 +43,7 @@ def loaded(*overrides):
 
 
 def test_part_of_every_kind_is_an_option_and_can_be_loaded_again():
-    for overrides, left_out in ((DP, "partition"), (FEDERATED, "augmentation trainer")):
+    for overrides, left_out in ((SIMULATION, "partition"), (FEDERATED, "augmentation trainer")):
         experiment = load_experiment(overrides)
         for group in set(GROUPS) - {"privacy", *left_out.split()}:
             part = getattr(experiment, group)
@@ -122,9 +123,15 @@ def test_client_with_two_patients_is_refused():
     ],
 )
 def test_plan_of_a_trainer_that_is_not_that_of_the_settings_is_refused(cheat, why):
-    experiment, data = loaded(*DP, f'trainer.cheat="{cheat}"')
+    experiment, data = loaded(*SIMULATION, f'trainer.cheat="{cheat}"')
     with pytest.raises(ConfigError, match=f"^trainer=steps: its plan has {why}"):
         planned_ledger(experiment, data)
+
+
+def test_trainer_gets_no_guarantee_since_its_noise_cannot_be_checked():
+    with pytest.raises(ConfigError, match=r"^trainer=steps: .* noise; .* use trainer=dp or"):
+        load_experiment([*DATA, "augmentation=mine", "trainer=mine", *PRIVATE])
+    assert not load_experiment(SIMULATION).has_privacy_guarantee
 
 
 def test_ledger_without_the_planned_steps_ends_the_run():
@@ -148,7 +155,7 @@ def test_ledger_without_the_planned_steps_ends_the_run():
 def test_statement_names_the_parts_and_what_is_assumed_of_them():
     experiment = load_experiment(DP)
     found = assumptions(experiment)
-    parts = ["dataset", "split", "features", "augmentation", "model", "loss", "trainer"]
+    parts = ["dataset", "split", "features", "augmentation", "model", "loss"]
     assert [part for part, _ in found] == [f"{one} of the plug-in mine (mine 1.0)" for one in parts]
     (note,) = plugin_notes(experiment)["plug-ins"]
     assert all(part in note for part in parts)
@@ -165,7 +172,6 @@ def test_statement_names_the_parts_and_what_is_assumed_of_them():
     assert "rests on code of plug-ins: dataset of the plug-in mine (mine 1.0)" in statement.line()
     for part, assumed in found:
         assert f"- {part}: {assumed};" in statement.text()
-    assert "its own code; only that it recorded the planned steps" in statement.text()
     assert len(statement.as_dict()["assumptions"]) == len(parts)
     assert "plug-in" not in plain.line() + plain.text()
 
