@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import sysconfig
 from collections import Counter
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def private_dir(tmp_path_factory):
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ECGEXP_PRIVATE", str(tmp_path_factory.mktemp("private")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_are_on_the_path():
+    """Messages name commands as the shell finds them; here by their names alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", sysconfig.get_path("scripts"), prepend=os.pathsep)
+        patch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
         yield
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from ecgexp.analysis.run_list import ListedRun, list_runs
 from ecgexp.privacy.recorded_losses import Losses
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.storage.atomic import resolved
 from ecgexp.sweeps.attempts import Attempts
 from ecgexp.tracking.local.lock import hold
@@ -149,7 +150,7 @@ def _why_kept(
     except DataError as error:
         return f"it cannot be read ({error})"
     if store is not None and not store["whole"]:
-        return f"MLflow lacks entries of it; use ecgexp-sync {folder}"
+        return f"MLflow lacks entries of it; use {to_type(['ecgexp-sync', str(folder)])}"
     if run.status == "FINISHED" and not run.in_store:
         return "its folder is the only copy of a finished run"
     return ""

@@ -9,6 +9,7 @@ from typing import Literal
 from ecgexp.analysis.run_list import ListedRun, list_runs
 from ecgexp.formatting import age_text
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import resolved
@@ -55,12 +56,12 @@ def run_named(name: str, *, uri: str | None = None, latest: Latest = "finished")
         raise DataError(
             listed.problems[0]
             if listed.problems
-            else f"there are no runs in {_where(uri)}; use `ecgexp` to start one, or name their "
-            "store with --store sqlite:///FOLDER/mlflow.db"
+            else f"there are no runs in {_where(uri)}; use `{to_type('ecgexp')}` to start one, or "
+            "name their store with --store sqlite:///FOLDER/mlflow.db"
         )
     raise DataError(
         f"{name} is neither the folder of a run nor a run of {_where(uri)}; list the runs with "
-        "ecgexp-runs, or use the folder of a run, or latest"
+        f"{to_type('ecgexp-runs')}, or use the folder of a run, or latest"
     )
 
 
@@ -115,7 +116,7 @@ _WANTED: dict[Latest, str] = {
     "ended": "has ended",
     "resumable": "was interrupted or failed",
 }
-_START = "use `ecgexp` to start one, or name another run"
+_START = f"use `{to_type('ecgexp')}` to start one, or name another run"
 _REMEDY: dict[Latest, str] = {
     "finished": _START,
     "ended": _START,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecgexp.api.process_state import quiet_and_restored
 from ecgexp.settings.declaration import ConfigError, DataError, OutOfTime
+from ecgexp.settings.installation import to_type
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -64,7 +65,7 @@ def run(
             )
         except OutOfTime as ended:  # it would end the kernel of a notebook
             raise TimeoutError(
-                f"{ended}; the run can be resumed by `ecgexp resume={run_dir}`"
+                f"{ended}; the run can be resumed by `{to_type(['ecgexp', f'resume={run_dir}'])}`"
             ) from None
         return load_run(run_dir)
 
@@ -139,7 +140,7 @@ def _check_words(overrides: Sequence[str]) -> None:
         if word.startswith("-"):
             raise ConfigError(
                 f"overrides: {word} is an option of the command; use settings such as "
-                "'model=cnn1d' and config_dir=, or the command `ecgexp`."
+                f"'model=cnn1d' and config_dir=, or the command `{to_type('ecgexp')}`."
             )
         if word.lstrip("+").startswith("resume="):
             raise ConfigError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.settings.installation import install_extra, install_federated, reinstall
+from ecgexp.settings.installation import install_extra, install_federated, reinstall, to_type
 from ecgexp.storage.atomic import resolved
 
 _GIB = 2**30
@@ -197,7 +197,10 @@ def check_data(settings: Settings) -> Iterator[Finding]:
             advice=f"fetch the rest: {database.fix}" if lacking and layout == "wfdb" else "",
         )
     if absent:
-        fetch = "the default run needs none of them; use `ecgexp-fetch NAME`, or set ECGEXP_DATA"
+        fetch = (
+            f"the default run needs none of them; use `{to_type('ecgexp-fetch NAME')}`, or set "
+            "ECGEXP_DATA"
+        )
         state = "note" if len(absent) == len(layouts) else "good"
         yield Finding(
             what="other data",
@@ -223,12 +226,13 @@ def _check_complete(settings: Settings) -> Iterator[Finding]:
     if found:
         verb = "is" if len(found) == 1 else "are"
         names = ", ".join(str(folder) for folder in found[:3]) + (" …" if len(found) > 3 else "")
-        where = "" if settings.runs_dir == Path("outputs") else f" --runs-dir {settings.runs_dir}"
+        is_default = settings.runs_dir == Path("outputs")
+        where = [] if is_default else ["--runs-dir", str(settings.runs_dir)]
         yield Finding(
             what="runs",
             state="note",
             found=f"{len(found)} {verb} incomplete in MLflow: {names}",
-            advice=f"send what is missing: `ecgexp-sync{where}`",
+            advice=f"send what is missing: `{to_type(['ecgexp-sync', *where])}`",
         )
 
 
@@ -259,7 +263,7 @@ def _check_connection(settings: Settings) -> Iterator[Finding]:
         what="MLflow store",
         state="good",
         found=f"{file}, writable",
-        advice="view it: `ecgexp-ui`",
+        advice=f"view it: `{to_type('ecgexp-ui')}`",
     )
     yield from _check_stale(f"sqlite:///{file}", close=settings.close_stale)
 
@@ -283,7 +287,7 @@ def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
     elif close:
         yield Finding(what="runs", state="good", found=f"{len(stale)} marked as KILLED: {names}")
     else:
-        advice = "mark them as KILLED: `ecgexp-doctor --close-stale`"
+        advice = f"mark them as KILLED: `{to_type('ecgexp-doctor --close-stale')}`"
         yield Finding(
             what="runs",
             state="note",

@@ -16,6 +16,7 @@ from ecgexp.cli.arguments import Parser, run_command
 from ecgexp.cli.run_argument import named_folder, naming
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 
 _EXAMPLE = """\
 ecgexp-open outputs/ecgexp/2026-01-31_12-00-00-000000_sweep/3
@@ -51,7 +52,7 @@ def _open(options: argparse.Namespace) -> int:
             except TrackerUnavailable as error:
                 raise DataError(
                     f"the scores are in {folder}/result.json, and MLflow lacks them: {error}; use "
-                    f"ecgexp-sync {folder} when it answers"
+                    f"{to_type(['ecgexp-sync', str(folder)])} when it answers"
                 ) from error
     print(f"{folder}/result.json")
     return 0

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ecgexp.cli.doctor_checks import Finding, Settings
 from ecgexp.settings import plugins
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.registry import settings_class
 
 
@@ -21,7 +22,7 @@ def check_plugins(settings: Settings) -> Iterator[Finding]:
             what="plug-ins",
             state="good",
             found="none",
-            advice="a model of your own: `ecgexp-new plugin NAME`",
+            advice=f"a model of your own: `{to_type('ecgexp-new plugin NAME')}`",
         )
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.plugins import install_command, installed
 from ecgexp.settings.registry import is_former_name
 from ecgexp.storage.json_text import quoted
@@ -52,7 +53,8 @@ def stored_config(
     if own is not None and not own.is_dir():
         raise ConfigError(
             f"resume={run_dir}: the run was started with --config-dir {own}, and there is no such "
-            f"folder; use ecgexp --config-dir FOLDER resume={run_dir}, with its place now."
+            f"folder; use {to_type(f'ecgexp --config-dir FOLDER resume={run_dir}')}, with its "
+            "place now."
         )
     config = load_config([*_experiment_only(stored), *_experiment_only(overrides)], own=own)
     values = for_the_record(config)

@@ -19,6 +19,7 @@ from ecgexp.cli.arguments import Parser, run_command, whole
 from ecgexp.cli.streams import command
 from ecgexp.formatting import NO_VALUE, age_text, epsilon_text, score_text
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
 from ecgexp.settings.redaction import redact
 
@@ -222,8 +223,8 @@ def _sorted(
 def _why_none(runs: Sequence["ListedRun"], options: argparse.Namespace) -> str:
     if not runs:
         return (
-            "there are no runs; use `ecgexp` to start one, or --store or --runs-dir if they are "
-            "elsewhere"
+            f"there are no runs; use `{to_type('ecgexp')}` to start one, or --store or --runs-dir "
+            "if they are elsewhere"
         )
     given = {name: getattr(options, name) for name in _FILTERS if getattr(options, name)}
     shown = " ".join(f"--{name} {value}" for name, value in given.items())

@@ -19,6 +19,7 @@ from typing import IO, Any
 from ecgexp.cli.arguments import Parser, run_command
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import resolved
 
@@ -92,8 +93,9 @@ def find_store(uri: str) -> str:
     file = resolved(Path(uri.removeprefix("sqlite:///")))
     if not file.is_file():
         raise UiError(
-            f"--store {uri}: there are no runs yet, {file} does not exist; use `ecgexp` to make "
-            "one, or --store sqlite:///FOLDER/mlflow.db if they are elsewhere"
+            f"--store {uri}: there are no runs yet, {file} does not exist; use "
+            f"`{to_type('ecgexp')}` to make one, or --store "
+            "sqlite:///FOLDER/mlflow.db if they are elsewhere"
         )
     return f"sqlite:///{file}"
 
@@ -248,8 +250,8 @@ def wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise UiError(
-        f"the MLflow server did not answer within {_START_S:.0f} s; use `ecgexp-ui` again, or "
-        "`ecgexp-doctor` to check the store"
+        f"the MLflow server did not answer within {_START_S:.0f} s; use `{to_type('ecgexp-ui')}` "
+        f"again, or `{to_type('ecgexp-doctor')}` to check the store"
     )
 
 

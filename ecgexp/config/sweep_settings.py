@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from ecgexp.settings.declaration import ConfigError, Positive, check_named_once, settings
+from ecgexp.settings.installation import to_type
 
 
 @settings
@@ -37,6 +38,6 @@ class SweepSettings:
         if self.budget_epsilon is not None:
             raise ConfigError(
                 f"sweep.budget_epsilon={self.budget_epsilon:g} is the budget of a multirun, but -m "
-                "is missing; use ecgexp -m, or for a single run "
+                f"is missing; use {to_type('ecgexp -m')}, or for a single run "
                 f"privacy.max_epsilon={self.budget_epsilon:g}."
             )

@@ -8,6 +8,7 @@ from ecgexp.evaluation.clients import ClientScores, score_clients
 from ecgexp.evaluation.missing import client_notes
 from ecgexp.experiment.data import RunData
 from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.settings.installation import to_type
 from ecgexp.tracking.base import Tracker
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def feasibility_tables(plan: PrivacyPlan, num_parameters: int, on_progress: "OnP
         return (
             f"{plan.iterations} rounds at noise multiplier {plan.noise_multiplier:.4g} have a "
             f"privacy loss of ε = {epsilon_text(plan_epsilon(plan).epsilon)} for each {plan.unit} "
-            f"of {plan.num_units} (δ {plan.delta:g}, {plan.accountant.upper()}); `ecgexp-plan` "
-            "with the same settings lists what is feasible"
+            f"of {plan.num_units} (δ {plan.delta:g}, {plan.accountant.upper()}); "
+            f"`{to_type('ecgexp-plan')}` with the same settings lists what is feasible"
         )
     populations = [] if plan.hypothetical_population is None else [plan.hypothetical_population]
     return render(

@@ -22,6 +22,7 @@ from ecgexp.privacy.plan import Privacy
 from ecgexp.privacy.unit_checks import check_unit_covers_features, shared_units
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.option_names import option_name
 from ecgexp.settings.plugins import is_foreign
 from ecgexp.training.base import Trainer
@@ -81,7 +82,7 @@ def _not_loadable(name: str, part: Any) -> str:
     return (
         f"{name}=<{type(part).__module__}.{type(part).__qualname__}>: could not be loaded again by "
         "resume and prediction, which need a settings class with a public name; use one of ecgexp, "
-        "or of a plug-in (ecgexp-new plugin NAME writes one)."
+        f"or of a plug-in ({to_type('ecgexp-new plugin NAME')} writes one)."
     )
 
 

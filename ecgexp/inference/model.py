@@ -15,6 +15,7 @@ from ecgexp.inference.training_patients import Exposure, exposure_of
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.saved_classifier import load_classifier
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.storage.json_text import parse
 
 _CLASSES = "grouping.classes."
@@ -115,7 +116,7 @@ def load_model(run: FinishedRun) -> TrainedModel:
     if folder is None:
         raise DataError(
             f"run {run.name} ({run.run_id}, {run.status}) has no model; use a run with the status "
-            "FINISHED, as listed by ecgexp-ui"
+            f"FINISHED, as listed by {to_type('ecgexp-runs')}"
         )
     classifier = load_classifier(folder)
     exposure = _exposure(run, databases(classifier.database)[0])

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, PydanticUndefined
 
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.renamed import renamed, renamed_key
 
 T = TypeVar("T")
@@ -256,7 +257,7 @@ def unknown_key(where: str, *, known: list[str], above: Sequence[str] = ()) -> s
     if (new := renamed_key(where)) is not None:
         return renamed(where, new)
     if not known:
-        return f"{where} is not a setting; ecgexp --cfg job prints those that are"
+        return f"{where} is not a setting; {to_type('ecgexp --cfg job')} prints those that are"
     parent, _, key = where.rpartition(".")
     prefix = f"{parent}." if parent else ""
     if key in above:

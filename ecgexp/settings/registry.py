@@ -23,6 +23,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 import ecgexp
 from ecgexp.settings import plugins
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.lazy_exports import declares_settings, public_imports, source_file
 
 
@@ -94,7 +95,7 @@ def public_name(cls: type) -> str:
         raise ConfigError(
             f"{cls.__module__}.{cls.__qualname__}: no package of ecgexp and no plug-in exports "
             "this class, so that no file could refer to it; use a settings class with a public "
-            "name, for example in a plug-in (ecgexp-new plugin NAME)."
+            f"name, for example in a plug-in ({to_type('ecgexp-new plugin NAME')})."
         )
     return target
 
@@ -198,7 +199,7 @@ def _use(target: Any, key: str) -> str:
     if package.isidentifier() and name.isidentifier() and package != ecgexp.__name__:
         return (
             f"a public name such as ecgexp.models.Cnn1d, or install the plug-in {package} "
-            "(ecgexp-doctor lists those installed)"
+            f"({to_type('ecgexp-doctor')} lists those installed)"
         )
     return "a public name such as ecgexp.models.Cnn1d"
 

@@ -85,7 +85,7 @@ def _ended(folder: Path) -> dict[str, Any]:
         if host != platform.node():
             raise DataError(
                 f"{folder} has the status RUNNING on {host}, which cannot be checked from here; "
-                "use ecgexp-sync there"
+                "use the command ecgexp-sync there"
             )
         last = max(
             path.stat().st_mtime

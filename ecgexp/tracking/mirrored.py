@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import (
     DatasetInput,
@@ -218,11 +219,10 @@ class _PendingQueue:
         if missing:
             _log.error(
                 "%d entries of this run did not reach the tracking store; all are in %s: use "
-                "ecgexp-sync %s when the "
-                "store answers",
+                "%s when the store answers",
                 missing,
                 self._folder,
-                self._folder,
+                to_type(["ecgexp-sync", str(self._folder)]),
             )
         return not missing
 

@@ -10,6 +10,7 @@ from ecgexp.analysis.report.groups import Configuration, configurations
 from ecgexp.analysis.report.losses import private_dir_of, together
 from ecgexp.analysis.run_rows import Row, read_row
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.storage.atomic import resolved
 from ecgexp.storage.reading import MissingFileError
 from ecgexp.sweeps.invocation import read_pointer
@@ -293,7 +294,8 @@ def _newest_experiment(store: Sequence[StoredRun]) -> str:
     named = [run.experiment for run in runs if "seed" in run.params]
     if not named:
         raise DataError(
-            "there is no run to report; use `ecgexp` to start one, or --store URI for another store"
+            f"there is no run to report; use `{to_type('ecgexp')}` to start one, or --store "
+            "URI for another store"
         )
     return named[-1]
 

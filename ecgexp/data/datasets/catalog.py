@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field
 
 from ecgexp.data.preprocessing.settings import Name
 from ecgexp.settings.declaration import ConfigError, DataError, build, settings
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.location import config_dir
 from ecgexp.storage.reading import read_text
 
@@ -105,7 +106,7 @@ class Database:
         if self.remedy or not self.slug:
             return self.remedy or "copy its files again"
         own = "" if self.name in published_databases() else " --config-dir DIR"
-        return f"run `ecgexp-fetch{own} {self.name}`"
+        return f"run `{to_type(f'ecgexp-fetch{own} {self.name}')}`"
 
     def record_set(self, name: str) -> tuple[str, ...]:
         """Return the records of one of `record_sets`.

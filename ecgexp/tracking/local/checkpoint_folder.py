@@ -5,6 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
+from ecgexp.settings.installation import to_type
+
 CHECKPOINTS = "checkpoints"
 _STEP = re.compile(r"step-(\d+)-")
 _log = logging.getLogger(__name__)
@@ -32,10 +34,10 @@ def remove_checkpoints(folder: Path) -> bool:
         _log.warning(
             "%s: the checkpoints could not be removed (%s), and under a privacy guarantee they are "
             "private; make the folder "
-            "writable and use `ecgexp-sync %s`",
+            "writable and use `%s`",
             folder / CHECKPOINTS,
             error,
-            folder,
+            to_type(["ecgexp-sync", str(folder)]),
         )
         return False
     return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import DEFAULT_STORE
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.reasons import reason
@@ -83,9 +84,8 @@ def check_sqlite_file(file: Path) -> None:
     """Refuse a file without runs, in which MLflow would create its tables."""
     if not file.is_file():
         raise DataError(
-            f"there are no runs: {file} does not exist; use `ecgexp` to start a run, or name their "
-            "store with --store "
-            "sqlite:///FOLDER/mlflow.db"
+            f"there are no runs: {file} does not exist; use `{to_type('ecgexp')}` to "
+            "start a run, or name their store with --store sqlite:///FOLDER/mlflow.db"
         )
     try:
         connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import SQLITE
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import resolved
@@ -135,8 +136,8 @@ def _in_sqlite(uri: str, read: Callable[[sqlite3.Connection], V]) -> V:
             return read(connection)
     except sqlite3.Error as error:
         raise DataError(
-            f"--store {uri}: the store cannot be read ({error}); check it with ecgexp-doctor, or "
-            "use another --store"
+            f"--store {uri}: the store cannot be read ({error}); check it with "
+            f"{to_type('ecgexp-doctor')}, or use another --store"
         ) from error
 
 

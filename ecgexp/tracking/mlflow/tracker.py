@@ -16,6 +16,7 @@ from mlflow.entities import Dataset, InputTag, Metric, Param, Run, RunTag
 from mlflow.entities import DatasetInput as MlflowDatasetInput
 from mlflow.exceptions import MlflowException
 
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import (
     DatasetInput,
@@ -149,10 +150,10 @@ class MlflowTracker(FileArtifacts):
                 self._store.uri, self._store.experiment_id, has_view=self._store.has_view
             )
         if self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db":  # default of ecgexp-ui
-            return "ecgexp-ui"
+            return to_type("ecgexp-ui")
         if self._store.uri.startswith("sqlite"):
-            return f"ecgexp-ui --store {self._store.uri}"
-        return f"mlflow ui --backend-store-uri {redact(self._store.uri)}"
+            return to_type(["ecgexp-ui", "--store", self._store.uri])
+        return to_type(["mlflow", "ui", "--backend-store-uri", redact(self._store.uri)])
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`; a long value is truncated and marked."""
