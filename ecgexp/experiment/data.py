@@ -126,13 +126,17 @@ def load_run_data(
     parts = split.split(beats, seeds.generator("split"))
     check_divided(split, parts)
     check_split(beats, parts)
-    parts = few_of(beats, parts)
+    whole = parts
+    parts = few_of(beats, whole)
+    rows = None
+    if parts is not whole:  # the others are never read
+        rows = np.concatenate([parts.train, parts.validation, parts.test])
     return assemble(
         beats,
         parts,
         partition,
         seeds,
-        features=lambda: transform_checked(features, beats, alone=is_private),
+        features=lambda: transform_checked(features, beats, rows, alone=is_private),
         overlap=overlap_of(
             beats, parts.train, dataset.window_samples[0] if dataset.has_records else 0
         ),

@@ -14,7 +14,9 @@ _COMPARED = 32  # beats whose features are computed again
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5  # sums of float32 of different order
 
 
-def transform_checked(features: Features, beats: BeatSet, *, alone: bool) -> dict[str, np.ndarray]:
+def transform_checked(
+    features: Features, beats: BeatSet, rows: np.ndarray | None = None, *, alone: bool
+) -> dict[str, np.ndarray]:
     """Return the features of all beats; those of a plug-in are checked on these beats.
 
     **Guarantees**: with `alone`, the code of a plug-in gets one beat at a time, so that a row
@@ -25,6 +27,8 @@ def transform_checked(features: Features, beats: BeatSet, *, alone: bool) -> dic
     Args:
       features: of this package, which are known, or of a plug-in.
       beats: to transform; code of a plug-in cannot change them.
+      rows: indices of the beats that are transformed; the features of all others are zero. None:
+        all beats.
       alone: whether features of a plug-in are computed one beat at a time.
 
     Returns:
@@ -33,6 +37,9 @@ def transform_checked(features: Features, beats: BeatSet, *, alone: bool) -> dic
     Raises:
       ConfigError: rows differ when they are computed again, or are no finite numbers.
     """
+    if rows is not None:
+        few = transform_checked(features, beats.take(rows), alone=alone)
+        return {name: _placed(array, rows, len(beats)) for name, array in few.items()}
     if not is_foreign(features):
         return transform_beats(features, beats)
     signals_mv = _read_only(beats.signals_mv)
@@ -93,3 +100,9 @@ def _same(left: np.ndarray, right: np.ndarray, *, exactly: bool) -> bool:
     return left.shape == right.shape and np.allclose(
         left.astype(np.float64), right.astype(np.float64), rtol=_RELATIVE, atol=_ABSOLUTE
     )
+
+
+def _placed(array: np.ndarray, rows: np.ndarray, num_beats: int) -> np.ndarray:
+    whole = np.zeros((num_beats, *array.shape[1:]), array.dtype)
+    whole[rows] = array
+    return whole

@@ -38,6 +38,12 @@ def test_smoke_of_every_experiment_scores_no_test_beats(experiment):
     assert found.tags()["debug"] == found.marks()["debug"] == "smoke"
 
 
+def test_smoke_takes_fewer_beats_for_the_largest_model():
+    names = ("mitdb_intra_patient_cnn1d_centralized", "mitdb_intra_patient_cnn2d_centralized")
+    small, large = (load_experiment([f"experiment={name}", "debug=smoke"]).debug for name in names)
+    assert large.train_beats < small.train_beats
+
+
 @pytest.mark.parametrize("model", ["cnn1d", "cnn2d"])
 def test_overfit_turns_off_dropout(model):
     features = ["features=image"] if model == "cnn2d" else []
@@ -53,7 +59,7 @@ def test_overfit_and_trainers_are_set_for_every_option():
         for group in ("model", "trainer")
     )
     for group, names in (
-        ("debug_model", {f"overfit_{name}" for name in models}),
+        ("debug_model", {f"overfit_{name}" for name in models} | {"smoke_cnn2d"}),
         ("debug_trainer", {f"{preset}_{name}" for preset in PRESETS for name in trainers}),
     ):
         assert {path.stem for path in (config_dir() / group).glob("*.yaml")} == names

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tiny_records import make_beats
 
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.data.preprocessing.windows import rr_features
+from ecgexp.features.foreign import transform_checked
 from ecgexp.features.inputs import TEMPLATE, ImageFeatures, SignalFeatures, feature_shapes
 from ecgexp.settings.declaration import ConfigError, build
 
@@ -115,3 +119,13 @@ def test_amplitude_survives_on_the_fixed_scale_only(signals_mv):
 def test_limits_that_do_not_increase_are_refused():
     with pytest.raises(ValueError, match="must rise; use"):
         ImageFeatures(limits_mv=(1.0, -1.0))
+
+
+def test_only_the_chosen_rows_are_transformed(signals_mv):
+    """A debug run of few beats does not draw a hundred thousand images."""
+    beats = replace(make_beats(["a", "a", "b", "b", "c", "c"]), signals_mv=signals_mv)
+    whole = transform_checked(SignalFeatures(), beats, alone=False)["signal"]
+    few = transform_checked(SignalFeatures(), beats, np.array([4, 1]), alone=False)["signal"]
+    assert few.shape == whole.shape
+    np.testing.assert_array_equal(few[[1, 4]], whole[[1, 4]])
+    assert not few[[0, 2, 3, 5]].any()
