@@ -116,10 +116,17 @@ def notes(
         if scores.stands_in:
             yield f"{scores.stands_in[0].upper()}{scores.stands_in[1:]}."
         yield from _about_intervals(scores)
-    for key, run in (("A", a), ("B", b)):
-        yield from (f"{key}, {note}" for note in _own_notes(run))
+    yield from _stored_notes(a, b)
     if "true" in (a.tags.get("git.dirty"), b.tags.get("git.dirty")):
         yield "A run used code with uncommitted changes, so equal commits may not mean equal code."
+
+
+def _stored_notes(a: StoredRun, b: StoredRun) -> Iterator[str]:
+    """Yield the notes that the runs stored: those of both once, then those of one."""
+    of_a, of_b = _own_notes(a), _own_notes(b)
+    yield from (f"A and B, {note}" for note in of_a if note in of_b)
+    yield from (f"A, {note}" for note in of_a if note not in of_b)
+    yield from (f"B, {note}" for note in of_b if note not in of_a)
 
 
 def _own_notes(run: StoredRun) -> list[str]:

@@ -180,6 +180,9 @@ def _tests(by_beat: McNemar, by_patient: SignFlip | None) -> Iterator[Any]:
         if by_beat.statistic is None
         else f"χ² = {by_beat.statistic:.2f} with continuity correction"
     )
+    if not by_beat.only_a_right + by_beat.only_b_right:
+        yield _note("no test is possible: both runs are right and wrong on the same beats")
+        return
     yield Text(f"McNemar: p = {p_value_text(by_beat.p_value)} ({how})")
     yield _note(
         "tests whether each is right equally often where the other is wrong; beats of one patient "
@@ -193,10 +196,13 @@ def _tests(by_beat: McNemar, by_patient: SignFlip | None) -> Iterator[Any]:
         f"{by_patient.better}, A in {by_patient.worse}, equal in {by_patient.equal})"
     )
     informative = by_patient.better + by_patient.worse
+    if not informative:
+        yield _note("p is 1: each patient has as many correct predictions of A as of B")
+        return
+    patients = "1 patient that differs" if informative == 1 else f"{informative} that differ"
     yield _note(
         "exact: how often accuracy would differ as much if A and B were swapped at random per "
-        f"patient; with {informative} patients that differ, p is "
-        f"{by_patient.smallest_p_value:.2g} at least"
+        f"patient; with {patients}, p cannot be below {by_patient.smallest_p_value:.2g}"
     )
 
 
