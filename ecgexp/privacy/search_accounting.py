@@ -64,7 +64,8 @@ class SearchPrivacyLoss:
         they cannot be met.
       delta: δ of both.
       accountant: whose bound `epsilon_all` is.
-      text: the result as text.
+      text: the result as text, with its assumptions.
+      short: the same in one line, without them.
     """
 
     runs: int
@@ -73,6 +74,7 @@ class SearchPrivacyLoss:
     delta: float | None
     accountant: AccountantName | None
     text: str
+    short: str
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics `sweep/…`; a value without a finite bound has no metric."""
@@ -146,30 +148,42 @@ def search_privacy_loss(
         lines = [
             f"The {len(private)} private runs {scope.of} have no joint ε: {incomparable(private)}."
         ]
+        short = lines[0].removesuffix(".")
         lines += [_together(kind, _runs(len(kind), "private run")) for kind in kinds]
         lines.append(
             "For a person in several of these groups the loss is larger than each value, and no "
             "bound is known for it."
         )
         return _without_accounting(
-            runs, [*lines, *_beside(open_runs, unknown, scope), scope.covers]
+            runs,
+            [*lines, *_beside(open_runs, unknown, scope), scope.covers],
+            short + _beside_in_short(open_runs, unknown),
         )
     together, accountant = _bound(private) if private else (0.0, "pld")
     if math.isinf(together):
         lines = [f"No accountant has a bound for {_all(len(private))} {scope.of} together."]
         return _without_accounting(
-            runs, [*lines, *_beside(open_runs, unknown, scope), scope.covers]
+            runs,
+            [*lines, *_beside(open_runs, unknown, scope), scope.covers],
+            lines[0].removesuffix(".") + _beside_in_short(open_runs, unknown),
         )
     if not private:
-        return _without_accounting(runs, [*_beside(open_runs, unknown, scope), scope.covers])
+        return _without_accounting(
+            runs,
+            [*_beside(open_runs, unknown, scope), scope.covers],
+            f"No run {scope.of} has a known ε" + _beside_in_short(open_runs, unknown),
+        )
     delta = min(spent.delta for spent in private)
     best, assumptions = (None, "") if unknown else _best(private, together, delta)
+    figure = (
+        f"ε = {epsilon_text(together, digits=4)} (δ {delta:g}, unit: {private[0].unit}, "
+        f"{accountant.upper()}, composition)"
+    )
     paragraphs = [
         f"{'At least: r' if unknown else 'R'}eleasing {_all(len(private))} {scope.of} has a "
-        f"privacy loss of ε = {epsilon_text(together, digits=4)} (δ {delta:g}, unit: "
-        f"{private[0].unit}, {accountant.upper()}, composition), for any choice among them. The ε "
-        "of a single run holds only if no other run is released and the run was not chosen by the "
-        "results of the others.",
+        f"privacy loss of {figure}, for any choice among them.",
+        "The ε of a single run holds only if no other run is released and the run was not chosen "
+        "by the results of the others.",
         scope.covers,
         assumptions if scope.has_best else "",
         *_beside(open_runs, unknown, scope),
@@ -184,6 +198,8 @@ def search_privacy_loss(
         delta=delta,
         accountant=accountant,
         text="\n\n".join(part for part in paragraphs if part) + "\n",
+        short=f"{_all(len(private))} {scope.of}{', or the best one' * (len(private) > 1)}: "
+        f"{'at least ' * bool(unknown)}{figure}{_beside_in_short(open_runs, unknown)}",
     )
 
 
@@ -215,6 +231,16 @@ def _beside(open_runs: int, unknown: int, scope: Scope) -> list[str]:
             "stated here, and has no known bound."
         )
     return lines
+
+
+def _beside_in_short(open_runs: int, unknown: int) -> str:
+    """Describe the runs that the value does not include as the end of a line."""
+    parts = []
+    if open_runs:
+        parts.append(f"; {_runs(open_runs, 'run')} without a guarantee: no bound if released too")
+    if unknown:
+        parts.append(f"; damaged or missing record of {_runs(unknown, 'run')}: loss unknown")
+    return "".join(parts)
 
 
 def _bound(all_spent: Sequence[PrivacySpent]) -> tuple[float, AccountantName]:
@@ -307,7 +333,7 @@ def _counted(all_spent: Sequence[PrivacySpent]) -> "dict[str, tuple[DpEvent, int
     return counts
 
 
-def _without_accounting(runs: int, paragraphs: Sequence[str]) -> SearchPrivacyLoss:
+def _without_accounting(runs: int, paragraphs: Sequence[str], short: str) -> SearchPrivacyLoss:
     return SearchPrivacyLoss(
         runs=runs,
         epsilon_all=None,
@@ -315,6 +341,7 @@ def _without_accounting(runs: int, paragraphs: Sequence[str]) -> SearchPrivacyLo
         delta=None,
         accountant=None,
         text="\n\n".join(paragraphs) + "\n",
+        short=short,
     )
 
 

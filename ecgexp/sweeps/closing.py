@@ -8,7 +8,7 @@ from ecgexp.settings.installation import to_type
 from ecgexp.sweeps.identity import sweep_name
 from ecgexp.sweeps.rows import GOOD, Row, rows
 from ecgexp.sweeps.spent import both_privacy_losses
-from ecgexp.sweeps.summary import Closed
+from ecgexp.sweeps.summary import PRIVACY_FILE, Closed
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.result import known_run_id
@@ -68,6 +68,7 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
         store=store,
         url_hint=parent.url_hint,
         report=to_type(["ecgexp-report", str(sweep.invocation)]),
+        parent=str(sweep.parent_dir),
         folder=str(sweep.invocation),
         run_id=parent.run_id,
         is_interrupted=interrupted,
@@ -91,7 +92,7 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
         {"jobs": [asdict(row) for row in closed.rows], "typed": list(sweep.typed)}, "sweep.json"
     )
     if closed.privacy:
-        parent.log_text(closed.privacy, "sweep_privacy.txt")
+        parent.log_text(closed.privacy, PRIVACY_FILE)
         losses = {"sweep": search_loss and asdict(search_loss), "store": store and asdict(store)}
         parent.log_dict(losses, "sweep_privacy.json")
     parent.set_tags({"mlflow.note.content": closed.markdown()})

@@ -14,6 +14,8 @@ from ecgexp.tracking.local.headline import headline_scores
 if TYPE_CHECKING:
     from rich.table import Table
 
+PRIVACY_FILE = "sweep_privacy.txt"
+
 # Columns of the table; a column without a value is left out.
 _SCORES = {
     "accuracy": "test/accuracy",
@@ -34,6 +36,7 @@ class Closed:
         none is private.
       url_hint: where to find the parent run.
       report: command that writes the report of the sweep.
+      parent: folder of the parent run, which has `sweep_privacy.txt`.
       folder: folder of the invocation.
       run_id: MLflow run of the parent; None without MLflow.
       is_interrupted: whether a signal ended the sweep.
@@ -44,17 +47,49 @@ class Closed:
     store: SearchPrivacyLoss | None
     url_hint: str
     report: str
+    parent: str
     folder: str
     run_id: str | None = None
     is_interrupted: bool = False
 
     @property
     def privacy(self) -> str:
-        """Both privacy losses as text; empty if no run is private."""
-        return "\n".join(
-            search_loss.text
-            for search_loss in (self.search_loss, self.store)
-            if search_loss is not None
+        """Both privacy losses as text, each paragraph once; empty if no run is private."""
+        parts = [
+            part
+            for loss in (self.search_loss, self.store)
+            if loss is not None
+            for part in loss.text.strip().split("\n\n")
+        ]
+        once = reversed(dict.fromkeys(reversed(parts)))
+        return "\n\n".join(once) + "\n" * bool(parts)
+
+    def privacy_lines(self) -> list[str]:
+        """Return the privacy losses in short; `privacy` has the assumptions.
+
+        Returns:
+          Nothing if no run is private.
+        """
+        own, store = self.search_loss, self.store
+        if own is None:
+            return [] if store is None else [f"ε: {store.short}", self._where()]
+        lines = [
+            "ε in the table is of one job, if no other is released and it was not chosen by their "
+            "results"
+        ]
+        is_all = store is not None and (store.runs, store.epsilon_all) == (
+            own.runs,
+            own.epsilon_all,
+        )
+        alone = "; the store has no other run on the same people" if is_all else ""
+        lines.append(f"{own.short}{alone}")
+        lines += [] if store is None or is_all else [store.short]
+        return [*lines, self._where()]
+
+    def _where(self) -> str:
+        return (
+            "no ε covers the scores on validation and test beats; assumptions and bounds: "
+            f"{self.parent}/{PRIVACY_FILE}, and the report"
         )
 
     @property
@@ -99,7 +134,8 @@ class Closed:
         for row in self.rows:
             values = [_figure(key, (row.metrics or {}).get(key)) for key in scores.values()]
             seconds = f"{row.seconds:.0f}" if row.seconds else ""
-            table.add_row(str(row.number), row.name, *values, seconds, row.status)
+            status = ", ".join(filter(None, (row.status, row.begins)))
+            table.add_row(str(row.number), row.name, *values, seconds, status)
         return table
 
     def markdown(self) -> str:
@@ -170,6 +206,7 @@ def _job(row: Row) -> dict[str, Any]:
         "overrides": row.name,
         "status": row.status,
         "reason": row.reason,
+        "begins": row.begins,
         "folder": row.run_dir,
         "run_id": row.run_id,
         "seconds": row.seconds,

@@ -38,6 +38,17 @@ def test_the_best_of_nine_equal_runs_costs_1_44():
     assert "1.44" in search_loss.text
 
 
+def test_short_form_has_the_bound_of_all_and_what_it_leaves_out():
+    short = search_privacy_loss([spent()] * 9).short
+    assert short.startswith("all 9 private runs of this sweep, or the best one: ε = ")
+    assert "unit: beat" in short
+    runs = [spent(), replace(spent(), has_privacy_guarantee=False)]
+    found = search_privacy_loss(runs, unknown=2).short
+    for part in ("the one private run", "at least ε", "1 run without", "2 runs: loss unknown"):
+        assert part in found
+    assert "no joint ε" in search_privacy_loss([spent(), spent(unit="patient")]).short
+
+
 def test_the_best_never_costs_more_than_all():
     """At the least noise of the replicated sweep the bound for the best of nine is 3.99, above the
     composition.

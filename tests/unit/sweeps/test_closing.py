@@ -2,6 +2,7 @@
 
 import pytest
 
+from ecgexp.privacy.search_accounting import SearchPrivacyLoss
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.objectives import Objectives
 from ecgexp.sweeps.rows import Row
@@ -12,6 +13,44 @@ SEARCH = {
     "_target_": "hydra_plugins.ecgexp.OptunaSweeper",
     "direction": "maximize",
 }
+
+
+PLACES = {"url_hint": "", "report": "", "folder": "", "parent": "sweeps/1/parent"}
+
+
+def loss(runs, epsilon, name):
+    text = f"All of {name}: ε = {epsilon}.\n\nScores are not covered.\n"
+    return SearchPrivacyLoss(
+        runs=runs,
+        epsilon_all=epsilon,
+        epsilon_best=None,
+        delta=1e-5,
+        accountant="pld",
+        text=text,
+        short=f"all {runs} private runs of {name}: ε = {epsilon}",
+    )
+
+
+def test_privacy_losses_are_shown_in_short_and_stored_whole():
+    own, store = loss(2, 6.77, "this sweep"), loss(5, 9.1, "this store")
+    sweep = Closed(rows=(), search_loss=own, store=store, **PLACES)
+    first, *both, last = sweep.privacy_lines()
+    assert "one job" in first
+    assert both == [own.short, store.short]
+    assert "sweeps/1/parent/sweep_privacy.txt" in last
+    assert sweep.privacy.count("Scores are not covered.") == 1
+    assert {"All of this sweep: ε = 6.77.", "All of this store: ε = 9.1."} <= set(
+        sweep.privacy.split("\n\n")
+    )
+    assert "All of this sweep: ε = 6.77." in sweep.markdown()
+
+
+def test_store_without_other_runs_is_not_repeated():
+    own, store = loss(2, 6.77, "this sweep"), loss(2, 6.77, "this store")
+    lines = Closed(rows=(), search_loss=own, store=store, **PLACES).privacy_lines()
+    assert len(lines) == 3
+    assert lines[1].endswith("; the store has no other run on the same people")
+    assert Closed(rows=(), search_loss=None, store=None, **PLACES).privacy_lines() == []
 
 
 def closed(*present):
@@ -25,7 +64,7 @@ def closed(*present):
         )
         for number, names in enumerate(present)
     ]
-    return Closed(rows=tuple(rows), search_loss=None, store=None, url_hint="", report="", folder="")
+    return Closed(rows=tuple(rows), search_loss=None, store=None, **PLACES)
 
 
 def test_notes_with_equal_classes_are_empty():
