@@ -31,6 +31,7 @@ from ecgexp.settings.declaration import (
     OutOfTime,
     Pruned,
 )
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.scratch import use_own_scratch
 from ecgexp.sweeps.attempts import Attempt
@@ -162,16 +163,23 @@ class _Job:
             )
             return objectives.of(done.metrics, {})
         self.experiment.check_can_start()
-        self._note("ran")
+        # What cannot be resumed where it is tracked starts anew.
+        is_readable = self.experiment.tracking.is_readable
+        earlier = self.sweep.unfinished(self.digest) if is_readable else None
+        steps = self.experiment.trainer.step_name
+        self._note(
+            "ran",
+            begins=self.sweep.how_it_begins(self.name, self.digest, earlier, steps=steps),
+        )
         try:
-            result = self._train(run_dir, trial)
+            result = self._train(run_dir, trial, earlier)
         except Pruned as pruned:
             _log.info("job %d: %s: %s", self.number, self.name, pruned)
             return PRUNED
         return objectives.of(result.metrics, result.undefined)
 
-    def _note(self, outcome: Outcome) -> None:
-        self.sweep.note(self.number, self.name, self.digest, outcome)
+    def _note(self, outcome: Outcome, *, begins: str | None = None) -> None:
+        self.sweep.note(self.number, self.name, self.digest, outcome, begins=begins)
         self.has_begun = True
 
     def _trial(self, sweeper: Mapping[str, Any], objectives: Objectives) -> "TrialOfJob | None":
@@ -208,16 +216,13 @@ class _Job:
             return self.sweep.pruned(self.digest, data_digest)
         return kept
 
-    def _train(self, run_dir: Path, trial: "TrialOfJob | None") -> Result:
+    def _train(self, run_dir: Path, trial: "TrialOfJob | None", earlier: Attempt | None) -> Result:
         from ecgexp.experiment.deadline import Deadline
         from ecgexp.experiment.run import run
 
         command_line = command(
             list(HydraConfig.get().overrides.task), config_dir=own_folder_of(HydraConfig.get())
         )
-        # What cannot be resumed where it is tracked starts anew.
-        is_readable = self.experiment.tracking.is_readable
-        earlier = self.sweep.unfinished(self.digest) if is_readable else None
         if earlier is not None:
             discard_unheld(run_dir)
             run_dir = Path(earlier.run_dir)
@@ -280,10 +285,10 @@ def _complete_ended(sweep: Sweep, digest: str) -> None:
                 complete(folder)
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
             _log.warning(
-                "%s could not be completed (%s); use ecgexp-sync %s",
+                "%s could not be completed (%s); use %s",
                 folder,
                 redact(str(error)),
-                folder,
+                to_type(["ecgexp-sync", str(folder)]),
             )
 
 
@@ -301,11 +306,11 @@ def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
                     remove_checkpoints(folder)
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
             _log.warning(
-                "the run in %s, which %s replaces, could not be closed (%s); use ecgexp-sync %s",
+                "the run in %s, which %s replaces, could not be closed (%s); use %s",
                 folder,
                 by,
                 redact(str(error)),
-                folder,
+                to_type(["ecgexp-sync", str(folder)]),
             )
 
 

@@ -6,6 +6,7 @@ shown alike: one after another, in processes, on a cluster.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.local.headline import scores_text
 
 _SECONDS = 0.5
+_LEFT = {
+    "FINISHED": "finished",
+    "PRUNED": "pruned",
+    "KILLED": "interrupted",
+    "RUNNING": "killed or still running",
+}  # status of the last attempt at a job
 
 _here: "SweepDisplay | None" = None
 
@@ -45,7 +52,8 @@ class SweepDisplay:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._sweep, self._console, self._clock = sweep, console, clock
-        self._began, self._shown, self._ran = clock(), set[int](), 0
+        self._began, self._ran = clock(), 0
+        self._shown, self._begun = set[int](), set[int]()
         self._messages, self._changed = Messages(sweep.invocation), -1.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sweep display", daemon=True)
@@ -57,6 +65,8 @@ class SweepDisplay:
         total = self._sweep.num_jobs
         counted = "a search" if total is None else f"{total} jobs"
         self._console.print(f"{counted} · {self._sweep.invocation}")
+        if before := _before(self._sweep):
+            self._console.print(before)
         self._thread.start()
 
     def stop(self) -> None:
@@ -76,9 +86,12 @@ class SweepDisplay:
         for text in self._messages.new():
             self._console.print(text, style="yellow")
         total = self._sweep.num_jobs
-        known = [row for row in rows(self._sweep) if row.status not in NOT_ENDED]
-        for row in known:
-            if row.number not in self._shown:
+        for row in rows(self._sweep):
+            if row.status in NOT_ENDED:
+                if row.begins and row.number not in self._begun:
+                    self._begun.add(row.number)
+                    self._console.print(f"{row.name} · {row.begins}")
+            elif row.number not in self._shown:
                 self._shown.add(row.number)
                 self._ran += row.status != "done before"
                 self._console.print(self._line(row, total))
@@ -98,10 +111,14 @@ class SweepDisplay:
     def _line(self, row: Row, total: int | None) -> str:
         left = "" if total is None else self._left(total)
         count = f"job {len(self._shown)}" + ("" if total is None else f" of {total}")
-        parts = [", ".join(filter(None, (count, left))) + f": {row.name}", row.status]
+        parts = [", ".join(filter(None, (count, left))) + f": {row.name}"]
+        parts += filter(None, [row.begins])
+        parts.append(row.status)
         if row.status == "finished":
             parts[-1] += f" in {duration_text(row.seconds)}"
             parts += filter(None, [scores_text(row.metrics or {})])
+        elif row.status == "done before" and row.run_dir:
+            parts[-1] += f", in {_from_here(row.run_dir)}"
         elif row.reason:
             parts[-1] += f": {row.reason}"
         return " · ".join(parts)
@@ -113,6 +130,22 @@ class SweepDisplay:
             return ""
         seconds = (self._clock() - self._began) / self._ran * open_jobs
         return f"about {duration_text(seconds)} left"
+
+
+def _before(sweep: Sweep) -> str:
+    """Return what earlier invocations of the sweep left; empty for a new sweep."""
+    latest = {attempt.name: attempt for attempt in sweep.attempts.all()}
+    words = Counter(_LEFT.get(attempt.status, "failed") for attempt in latest.values())
+    if not words:
+        return ""
+    counted = ", ".join(f"{count} {word}" for word, count in words.items())
+    record = _from_here(str(sweep.home))
+    return f"this sweep was started before: of its jobs {counted}; its record: {record}"
+
+
+def _from_here(folder: str) -> str:
+    path, here = Path(folder), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _last_change(sweep: Sweep) -> float:

@@ -38,7 +38,8 @@ class Pointer(TypedDict):
 class OutcomeValues(TypedDict):
     """`jobs/NUMBER.json`: the outcome of a job.
 
-    `earlier_start` identifies the last attempt at a job that runs, before its own attempt began.
+    `earlier_start` identifies the last attempt at a job that runs, before its own attempt began;
+    `begins` says how a job that was tried before begins.
     """
 
     name: str
@@ -46,6 +47,7 @@ class OutcomeValues(TypedDict):
     outcome: Outcome
     reason: str | None
     earlier_start: NotRequired[str | None]
+    begins: NotRequired[str | None]
 
 
 class StudyValues(TypedDict):

@@ -25,6 +25,7 @@ class Row:
       status: `finished`, `done before`, `pruned`, `failed`, `refused`, `interrupted`,
         `out of time`, `running` or `not started`.
       reason: why there is no result.
+      begins: how a job that was tried before began, e.g. `resumed at epoch 3`.
       seconds: wall-clock time of the run.
       metrics: final metrics.
       run_id: MLflow run.
@@ -36,6 +37,7 @@ class Row:
     name: str
     status: str
     reason: str | None = None
+    begins: str | None = None
     seconds: float = 0.0
     metrics: Mapping[str, float] | None = None
     run_id: str | None = None
@@ -66,11 +68,11 @@ def rows(sweep: Sweep) -> list[Row]:
 
 
 def _row(number: int, outcome: OutcomeValues, attempt: Attempt | None) -> Row:
-    name = outcome["name"]
+    name, begins = outcome["name"], outcome.get("begins")
     if outcome["outcome"] == "ran" and not outcome["reason"]:
         earlier = outcome.get("earlier_start")
         if attempt is None or attempt.start == earlier:  # its own attempt has not begun
-            return Row(number=number, name=name, status="running")
+            return Row(number=number, name=name, status="running", begins=begins)
     if attempt is None:
         return Row(number=number, name=name, status="failed", reason=outcome["reason"])
     is_kept = outcome["outcome"] == "kept" and attempt.status == "FINISHED"
@@ -80,6 +82,7 @@ def _row(number: int, outcome: OutcomeValues, attempt: Attempt | None) -> Row:
         name=name,
         status=_ended_by(attempt) if status == "killed" else status,
         reason=attempt.reason,
+        begins=begins,
         seconds=attempt.seconds,
         metrics=attempt.metrics,
         run_id=attempt.run_id,

@@ -32,6 +32,7 @@ from ecgexp.sweeps.invocation import (
     write_pointer,
 )
 from ecgexp.sweeps.running import RunningAttempt
+from ecgexp.tracking.local.checkpoint_folder import kept_steps
 from ecgexp.tracking.local.result import Result
 from ecgexp.training.checkpointing.manager import has_training_state
 
@@ -160,7 +161,14 @@ class Sweep:
         return read_outcomes(self.invocation, self.planned or ())
 
     def note(
-        self, number: int, name: str, digest: str, outcome: Outcome, reason: str | None = None
+        self,
+        number: int,
+        name: str,
+        digest: str,
+        outcome: Outcome,
+        reason: str | None = None,
+        *,
+        begins: str | None = None,
     ) -> None:
         """Write the outcome of a job in this invocation.
 
@@ -170,11 +178,13 @@ class Sweep:
           digest: digest of the job.
           outcome: `ran`, `kept` (finished before) or `refused`.
           reason: why it was refused or failed before it could start.
+          begins: how a job that was tried before begins; see `how_it_begins`.
         """
         values = OutcomeValues(name=name, digest=digest, outcome=outcome, reason=reason)
         if outcome == "ran":
             starts = [attempt.start for attempt in self.attempts.all() if attempt.digest == digest]
             values["earlier_start"] = starts[-1] if starts else None
+            values["begins"] = begins
         write_outcome(self.invocation, number, values)
 
     def digest_of(self, values: Mapping[str, Any]) -> str:
@@ -256,6 +266,36 @@ class Sweep:
         ):
             return None
         return tried[-1] if has_training_state(Path(tried[-1].run_dir)) else None
+
+    def how_it_begins(
+        self, name: str, digest: str, resumed: Attempt | None, *, steps: str
+    ) -> str | None:
+        """Say how a job that must run begins, if the sweep has tried it before.
+
+        Args:
+          name: name of the job.
+          digest: digest of the job.
+          resumed: its attempt that is resumed; None: it starts at the beginning.
+          steps: what its trainer counts, `epoch` or `round`.
+
+        Returns:
+          e.g. `resumed at epoch 3`; None for a job that was never tried.
+        """
+        if resumed is not None:
+            return f"resumed at {steps} {(kept_steps(Path(resumed.run_dir)) or 0) + 1}"
+        tried = [attempt for attempt in self.attempts.all() if attempt.name == name]
+        if not tried:
+            return None
+        same = [attempt for attempt in tried if attempt.digest == digest]
+        if self.settings.rerun:
+            why = "sweep.rerun=true"
+        elif not same:
+            why = "the code or a version differs from the earlier attempt"
+        elif any(attempt.status == "FINISHED" for attempt in same):
+            why = "the finished run is gone, or its beats differ"
+        else:
+            why = "the earlier attempt kept nothing"
+        return f"started anew ({why})"
 
     def adopt(self, attempt: Attempt, result: Result) -> None:
         """Record that an attempt has finished.

@@ -3,6 +3,7 @@
 import io
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,8 +23,8 @@ def sweep(tmp_path):
     return opened(tmp_path, JOBS)
 
 
-def opened(folder, jobs):
-    return Sweep.open(folder / "monday", ["seed=1,2,3"], jobs, SweepSettings()).with_parent(None)
+def opened(folder, jobs, name="monday"):
+    return Sweep.open(folder / name, ["seed=1,2,3"], jobs, SweepSettings()).with_parent(None)
 
 
 class Shown:
@@ -43,10 +44,10 @@ class Shown:
         return lines
 
 
-def ran(sweep, number, status="FINISHED", **values):
+def ran(sweep, number, status="FINISHED", *, begins=None, **values):
     """A job as its own process records it."""
     digest = f"{number}" * 64
-    sweep.note(number, JOBS[number], digest, "ran")
+    sweep.note(number, JOBS[number], digest, "ran", begins=begins)
     attempt = Attempt(digest=digest, name=JOBS[number], command="ecgexp", run_dir="x", **values)
     attempt = sweep.attempts.write(attempt)
     sweep.attempts.write(replace(attempt, status=status))
@@ -58,7 +59,7 @@ def test_display_has_one_line_a_job_with_the_time_left(sweep):
     sweep.attempts.write(
         Attempt(digest="0" * 64, name=JOBS[0], command="ecgexp", run_dir="x", status="FINISHED")
     )
-    assert shown.lines() == ["job 1 of 3: seed=1 · done before"]
+    assert shown.lines() == ["job 1 of 3: seed=1 · done before, in x"]
     shown.seconds = 1080.0
     ran(sweep, 1, seconds=1075.0, metrics={"test/accuracy": 0.9123, "test/macro_f1": 0.5})
     assert shown.lines() == [
@@ -68,6 +69,41 @@ def test_display_has_one_line_a_job_with_the_time_left(sweep):
     ran(sweep, 2, "FAILED", reason="DataError: no beats")
     assert shown.lines() == ["job 3 of 3: seed=3 · failed: DataError: no beats"]
     assert shown.lines() == []
+
+
+def test_sweep_typed_again_says_how_each_job_begins(sweep, tmp_path):
+    ran(sweep, 0)
+    ran(sweep, 1, "KILLED")
+    again = opened(tmp_path, JOBS, "tuesday")
+    shown = Shown(again)
+    shown.display._thread = SimpleNamespace(start=lambda: None)
+    shown.display.start()
+    assert shown.lines()[1].startswith(
+        "this sweep was started before: of its jobs 1 finished, 1 interrupted; its record: "
+    )
+    again.note(1, JOBS[1], "1" * 64, "ran", begins="resumed at epoch 3")
+    assert shown.lines() == ["seed=2 · resumed at epoch 3"]
+    ran(again, 1, begins="resumed at epoch 3", seconds=4.0)
+    (line,) = shown.lines()
+    assert "seed=2 · resumed at epoch 3 · finished in 4" in line
+
+
+def test_job_says_why_it_starts_anew(sweep, tmp_path):
+    def begins(number, resumed=None, digest=None):
+        return sweep.how_it_begins(JOBS[number], digest or f"{number}" * 64, resumed, steps="round")
+
+    assert begins(0) is None
+    ran(sweep, 0, "KILLED")
+    assert "kept nothing" in begins(0)
+    assert "code" in begins(0, digest="f" * 64)
+    (tmp_path / "x" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "x" / "checkpoints" / "step-000014-0.safetensors").touch()
+    (attempt,) = sweep.attempts.all()
+    assert begins(0, replace(attempt, run_dir=str(tmp_path / "x"))) == "resumed at round 15"
+    ran(sweep, 0)
+    assert "beats differ" in begins(0)
+    again = replace(sweep, settings=SweepSettings(rerun=True))
+    assert "rerun" in again.how_it_begins(JOBS[0], "0" * 64, None, steps="epoch")
 
 
 def test_job_that_failed_before_is_shown_when_it_has_ended_again(sweep):
