@@ -1,8 +1,10 @@
 """The common parser, options, exit codes and error messages of the `ecgexp-*` commands.
 
-Exit codes: 0, the command has done its work; `REFUSED` (2), an error, printed as one line;
-`NEGATIVE` (1), the answer is negative: `ecgexp-doctor` found a problem that prevents runs, or
-`ecgexp-compare` got runs that cannot be compared; `INTERRUPTED` (130), Ctrl-C.
+Exit codes, the same as those of `ecgexp`: 0, the command has done its work; `REFUSED` (2), it could
+not begin, for which one line gives the reason (an option, settings or data that cannot be used);
+`NEGATIVE` (1), it began and the answer is negative: `ecgexp-doctor` found a problem that prevents
+runs, `ecgexp-inspect` found something wrong, or `ecgexp-compare` got runs that cannot be compared;
+`INTERRUPTED` (130), Ctrl-C.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ecgexp.settings.declaration import ConfigError, DataError, MachineError
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import DEFAULT_STORE
 from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.scratch import use_own_scratch
@@ -141,7 +144,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints an error with its remedy as one line and exits with `REFUSED`."""
-        remedy = "" if "; " in message else f"; see {self.prog} --help"
+        remedy = "" if "; " in message else f"; see {to_type(f'{self.prog} --help')}"
         self.exit(REFUSED, redact(f"{self.prog}: {' '.join(message.splitlines())}{remedy}\n"))
 
 

@@ -17,7 +17,7 @@ from ecgexp.cli.doctor_checks import Finding, Settings
 from ecgexp.cli.plugin_checks import check_plugins
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
-from ecgexp.settings.installation import FEDERATED_REQUIREMENTS
+from ecgexp.settings.installation import FEDERATED_REQUIREMENTS, to_type
 
 _EXAMPLE = """\
 ecgexp-doctor
@@ -63,19 +63,19 @@ def _examine(options: Settings) -> int:
     if bad:
         console.print_result(f"{bad} to fix before runs can work", style="red")
     else:
-        console.print_result("Ready: `ecgexp` will work on this machine.")
+        console.print_result(f"Ready: `{to_type('ecgexp')}` will work on this machine.")
     return NEGATIVE if bad else 0
 
 
 def report(findings: Sequence[Finding]) -> Table:
     """Returns the findings as a table, one row each."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for style in ("", "bold", "", "cyan"):
+    for style in ("", "bold", ""):
         table.add_column(style=style, overflow="fold")
     for finding in findings:
-        table.add_row(
-            _MARKS[finding.state], *map(escape, (finding.what, finding.found, finding.advice))
-        )
+        advice = f"; [cyan]{escape(finding.advice)}[/]" if finding.advice else ""
+        found = f"{escape(finding.found)}{advice}"
+        table.add_row(_MARKS[finding.state], escape(finding.what), found)
     return table
 
 

@@ -52,6 +52,13 @@ class Ending:
         """Whether the answer is one line of JSON."""
         return self._stdout is not None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run, or the sweep, has begun: it has a result, of whatever status."""
+        return self.values is not None or (
+            self.run_dir is not None and (self.run_dir / "result.json").is_file()
+        )
+
     def note_signal(self, name: str) -> None:
         """Note the signal that ends the command."""
         self.signal = name
@@ -78,7 +85,7 @@ class Ending:
         from ecgexp.tracking.local.result import Result, read_result
 
         result, folder = Result(status="FAILED", reason=self.error), None
-        if self.run_dir is not None and (self.run_dir / "result.json").is_file():
+        if self.run_dir is not None and self.has_begun:
             folder = self.run_dir
             try:
                 result = read_result(folder)
@@ -159,7 +166,7 @@ def _value(text: str) -> str:
 
 
 def fail(error: Exception) -> NoReturn:
-    """Print the error in one line and exit: with 2 for an invalid configuration, else with 1."""
+    """Print the error in one line and exit: with 2 if nothing was started, else with 1."""
     current.error = redact(str(error))
     print(redact(f"ecgexp: {error}"), file=sys.stderr)
-    sys.exit(2 if isinstance(error, ConfigError) else 1)
+    sys.exit(1 if current.has_begun and not isinstance(error, ConfigError) else 2)

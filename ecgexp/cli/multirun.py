@@ -82,7 +82,7 @@ class Opening(Callback):
 
 def _refuse(error: Exception) -> NoReturn:
     print(redact(f"ecgexp: {error}"), file=sys.stderr)
-    sys.exit(2 if isinstance(error, ConfigError) else 1)
+    sys.exit(2)
 
 
 def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -35,12 +36,15 @@ from ecgexp.tracking.credentials import without_credentials
 if TYPE_CHECKING:
     from ecgexp.sweeps.summary import Closed
 
+_OF_PRESETS = "debug_"  # debug=smoke chooses debug_trainer=smoke_centralized
+
 
 def run_command() -> None:
     """Runs the command line.
 
-    It exits with 2 for an invalid configuration, 1 for unusable data, 75 where `max_minutes` ended
-    a run, and 128 plus the number of the signal that ended it.
+    It exits with 2 if nothing was started, because settings or data cannot be used; with 1 if a run
+    has begun and failed; with 75 where `max_minutes` ended a run, and with 128 plus the number of
+    the signal that ended it.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are explained below
     # TensorFlow logs harmless messages as errors whenever it is imported.
@@ -76,8 +80,8 @@ def _compose_and_explain() -> None:
 
 def _compose_and_run_all() -> None:
     """Runs one run, or all jobs of a multirun, and prints the summary of a multirun."""
-    if {"--help", "-h"} & set(sys.argv):
-        _list_options_without_copies()
+    if {"--help", "-h", "--shell-completion", "-sc"} & set(sys.argv):
+        _list_options_for_users()
     _check_shown_once()
     if (folder := typed_folder(sys.argv[1:])) is not None:
         own_folder(folder)
@@ -125,19 +129,21 @@ def _check_shown_once() -> None:
         )
 
 
-def _list_options_without_copies() -> None:
-    """Makes Hydra's help fast.
+def _list_options_for_users() -> None:
+    """Makes Hydra's help and completion fast, and leaves out groups that only presets choose.
 
     For each config group Hydra 1.3 copies all registered settings before it lists the options,
     which takes half a second in total. To list options no copy is needed.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    ConfigLoaderImpl.get_group_options = (  # pyright: ignore[reportAttributeAccessIssue]  # it takes less than Hydra's own
-        lambda self, group_name, results_filter=None, **_: self.repository.get_group_options(
-            group_name, results_filter
-        )
-    )
+    def options(
+        self: ConfigLoaderImpl, group_name: str, results_filter: Any = ObjectType.CONFIG, **_: Any
+    ) -> list[str]:
+        found = self.repository.get_group_options(group_name, results_filter)
+        return [name for name in found if group_name or not name.startswith(_OF_PRESETS)]
+
+    ConfigLoaderImpl.get_group_options = options  # pyright: ignore[reportAttributeAccessIssue]  # it takes less than Hydra's own
 
 
 def _show_failed_jobs_once() -> None:
@@ -165,8 +171,8 @@ def _show(closed: "Closed") -> None:
     for row in closed.rows:
         if row.reason:
             console.print_result(f"{row.name}: {row.reason}")
-    if closed.privacy:
-        console.print_result(closed.privacy)
+    for line in closed.privacy_lines():
+        console.print_result(line)
     if closed.unfinished:
         console.print(
             f"{closed.unfinished} of {len(closed.rows)} jobs have no result; use the same command "

@@ -181,7 +181,7 @@ def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path, empty_st
     journal = tmp_path / "run" / "privacy_journal.jsonl"
     journal.rename(tmp_path / "aside")
     refused = run("resume=run", cwd=tmp_path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert re.search(
         r"resume=\S*run: privacy_journal\.jsonl is missing.*without resume=", refused.stderr
     )

@@ -66,7 +66,7 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path, folder, said):
         cwd=tmp_path,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     (line,) = after_start(done.stderr).splitlines()
     assert said in line
     assert "hydra.run.dir=" in line

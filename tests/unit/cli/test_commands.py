@@ -180,8 +180,10 @@ def test_completion_is_tested_of_every_command():
     assert sorted(line.split(" ")[0] for line, _ in cases.args[1]) == COMMANDS
 
 
-def test_bash_completes_overrides_of_an_experiment(tmp_path):
-    offered = complete(
-        "ecgexp -sc install=bash", "hydra_bash_completion", "ecgexp trainer=fed", tmp_path
-    )
-    assert offered == ["trainer=federated"]
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [("ecgexp trainer=fed", ["trainer=federated"]), ("ecgexp debu", ["debug="])],
+)
+def test_bash_completes_overrides_of_an_experiment(tmp_path, line, offered):
+    found = complete("ecgexp -sc install=bash", "hydra_bash_completion", line, tmp_path)
+    assert found == offered

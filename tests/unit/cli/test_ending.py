@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ecgexp.cli import ending
 from ecgexp.cli.ending import Ending, kept, resume_command
-from ecgexp.settings.declaration import OutOfTime
+from ecgexp.settings.declaration import DataError, OutOfTime
 from ecgexp.tracking.local.result import Result
 
 
@@ -100,3 +100,12 @@ def test_json_of_a_run_out_of_time_has_a_status_of_its_own(tmp_path, capfd, curr
     assert ended.value.code == 75
     assert found["status"] == "OUT_OF_TIME"
     assert found["resume"].startswith("ecgexp resume=")
+
+
+@pytest.mark.parametrize(("status", "code"), [(None, 2), ("FAILED", 1)])
+def test_exit_code_says_whether_the_run_had_begun(tmp_path, current, status, code, capsys):
+    current.run_dir = run_folder(tmp_path / "run", status=status)
+    with pytest.raises(SystemExit) as ended:
+        ending.fail(DataError("data.root=x: there are no records; use another one."))
+    assert ended.value.code == code
+    assert capsys.readouterr().err.count("\n") == 1
