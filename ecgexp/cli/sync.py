@@ -16,6 +16,7 @@ from ecgexp.cli.arguments import Parser, refuse, run_command
 from ecgexp.cli.run_argument import named_folder
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.tracking.base import TrackerUnavailable
 from ecgexp.tracking.ending import complete
 from ecgexp.tracking.local.lock import LOCK
@@ -80,7 +81,7 @@ def _complete(folder: Path, store: str | None) -> str:
     if not done and (folder / WANDB).is_dir():
         raise DataError(
             f"RUN {folder}: Weights & Biases cannot be read, so nothing can be completed there; "
-            f"use `wandb sync {folder}/{WANDB}/offline-run-*`"
+            f"use `{to_type(f'wandb sync {folder}/{WANDB}/offline-run-*')}`"
         )
     if not done and not values.get("store"):
         raise DataError(

@@ -18,6 +18,7 @@ from ecgexp.settings.option_names import option_name, typed_option
 
 _CLASS = "._target_"
 _NAMED_BY_CLASS = ("model", "features")  # groups whose default options are named by their class
+_TAGGED = ("model", "trainer")  # groups whose chosen option is a tag of the run
 _SURE = {True: "yes", False: "no", None: ""}
 
 
@@ -118,7 +119,9 @@ def _option(run: StoredRun, group: str, *, only_typed: bool) -> str | None:
     part = run.params.get(f"{group}{_CLASS}")
     if not part:
         return None
-    typed = run.tags.get(group) or typed_option(group, run.tags.get("command", ""))
+    # The tag `privacy` is the statement of ε.
+    tagged = run.tags.get(group) if group in _TAGGED else None
+    typed = tagged or typed_option(group, run.tags.get("command", ""))
     if only_typed and group not in _NAMED_BY_CLASS:
         return typed or None
     return typed or option_name(part).removesuffix(f"_{group}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import DatasetInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_params, check_path
@@ -40,7 +41,7 @@ class TensorboardTracker(FileArtifacts):
     @property
     def url_hint(self) -> str:
         """The command that shows the run."""
-        return f"tensorboard --logdir {self._folder}"
+        return to_type(["tensorboard", "--logdir", str(self._folder)])
 
     def points(self) -> set[tuple[str, int | None]]:
         """See `ReadableTracker.points`."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import DatasetInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_params, check_path
@@ -50,7 +51,7 @@ class WandbTracker(FileArtifacts):
     def url_hint(self) -> str:
         """The page of the run; offline, the command that sends it."""
         if self._run.offline:
-            return f"wandb sync {Path(self._run.dir).parent}"
+            return to_type(["wandb", "sync", str(Path(self._run.dir).parent)])
         return self._run.url or "no page"
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:

@@ -12,7 +12,8 @@ from ecgexp.settings import installation
 from ecgexp.settings.installation import to_type
 
 PACKAGE = Path(installation.__file__).parents[1]
-COMMAND = re.compile(r"(?<![\w/.-])ecgexp(-[a-z]+|(?= -| [a-z_.]+=|`))(?![\w{])")
+OF_OTHERS = r"(tensorboard|wandb|mlflow) (--|sync |ui )"
+COMMAND = re.compile(r"(?<![\w/.-])ecgexp(-[a-z]+|(?= -| [a-z_.]+=|`))(?![\w{])" + f"|{OF_OTHERS}")
 PROGRAM = re.compile(r"ecgexp(-[a-z]+)?")
 # Stored with a run or a page, which others read elsewhere, so they name the command alone.
 STORED = {

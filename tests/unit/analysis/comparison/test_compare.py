@@ -169,7 +169,10 @@ def test_other_parts_are_named_by_their_options(make_run, compare_command):
         "b",
         predictions(right=slightly_better),
         settings=noisy | model | {"model.filters": "[16]", "device.threads": "2"},
-        tags={"command": "ecgexp model=cnn1d_small trainer=dp device=cpu"},
+        tags={
+            "command": "ecgexp model=cnn1d_small trainer=dp device=cpu",
+            "privacy": "ε = 3.00 (δ 1e-06)",  # the statement, not the option
+        },
     )
     text, values = compare_command(a, b)
     assert "privacy none dp" in text
@@ -181,6 +184,15 @@ def test_other_parts_are_named_by_their_options(make_run, compare_command):
     assert "privacy.max_epsilon" in {row["name"] for row in values["settings"]}
     assert text.count(values["verdict"]) == 2
     assert text.index(values["verdict"]) < text.index("What differs")
+
+
+def test_note_of_both_runs_is_shown_once(make_run, compare_command):
+    shared, own = "no beat is of class Q", "the model predicts N for each of 9 beats"
+    a = make_run("a", predictions(), notes={"test": [shared, own]})
+    text, _ = compare_command(a, make_run("b", predictions(), notes={"test": [shared]}))
+    assert text.count(shared) == 1
+    assert f"A and B, test: {shared}" in text
+    assert f"A, test: {own}" in text
 
 
 def test_verdict_calls_a_small_difference_chance(make_run, compare_command):
@@ -202,6 +214,8 @@ def test_run_compared_with_itself_does_not_differ(make_run, compare_command):
     } == {(0, 0, 0)}
     assert values["verdict"] == "A and B predict the same class for every beat: neither is better."
     assert "A and B are the same run" in text
+    assert text.count("no test is possible") == 1
+    assert "Sign flips" not in text
     assert "no setting that affects the result" in text
 
 
