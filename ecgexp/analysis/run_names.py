@@ -42,7 +42,7 @@ def run_named(name: str, *, uri: str | None = None, latest: Latest = "finished")
         if not found:
             but = " and is not a debug run" if any(run.debug for run in listed.runs) else ""
             raise DataError(
-                f"there is no run that {_WANTED[latest]}{but} in {_where(uri)}; {_REMEDY[latest]}"
+                f"there is no run that {_WANTED[latest]}{but} in {_where(uri)}; {_remedy(latest)}"
             )
         return found[0]
     everything = [*listed.runs, *listed.parents]
@@ -116,9 +116,9 @@ _WANTED: dict[Latest, str] = {
     "ended": "has ended",
     "resumable": "was interrupted or failed",
 }
-_START = f"use `{to_type('ecgexp')}` to start one, or name another run"
-_REMEDY: dict[Latest, str] = {
-    "finished": _START,
-    "ended": _START,
-    "resumable": "a sweep is resumed by its own command; name another run by its folder or id",
-}
+
+
+def _remedy(latest: Latest) -> str:
+    if latest == "resumable":
+        return "a sweep is resumed by its own command; name another run by its folder or id"
+    return f"use `{to_type('ecgexp')}` to start one, or name another run"

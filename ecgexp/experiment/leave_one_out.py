@@ -19,6 +19,7 @@ from ecgexp.features.record_beats import transform_beats
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.installation import to_type
 from ecgexp.training.base import OnProgress as OnTrainingProgress
 from ecgexp.training.model_selection import ModelSelector
 
@@ -69,8 +70,8 @@ def check_can_leave_out(experiment: Experiment) -> None:
         )
     if experiment.debug.is_on:
         raise ConfigError(
-            f"debug={experiment.debug.preset}: tries one run; use ecgexp debug="
-            f"{experiment.debug.preset}, or leave it out."
+            f"debug={experiment.debug.preset}: tries one run; use "
+            f"{to_type(f'ecgexp debug={experiment.debug.preset}')}, or leave it out."
         )
 
 

@@ -17,6 +17,7 @@ from ecgexp.features.qrs_width import QRS_TO_SINUS, qrs_to_sinus
 from ecgexp.features.record_beats import RecordBeats
 from ecgexp.features.rhythm import RHYTHM_CONTEXT, rhythm_context
 from ecgexp.settings.declaration import Milliseconds, Number, settings
+from ecgexp.settings.installation import to_type
 
 RHYTHM_MORPHOLOGY = (*RHYTHM, *RHYTHM_CONTEXT, *SHAPE, *QRS_TO_SINUS)
 """The columns of `rhythm_morphology`."""
@@ -93,8 +94,8 @@ class RhythmMorphologyFeatures:
         if record_values is None or record_values.shape != shape:
             raise ValueError(
                 f"this model takes {shape[1]} numbers for each beat that are computed from all "
-                "beats of its record: annotate whole records (ecgexp-predict), or pass "
-                "record_values=(num_beats, 30) of features.of_record"
+                f"beats of its record: annotate whole records ({to_type('ecgexp-predict')}), or "
+                "pass record_values=(num_beats, 30) of features.of_record"
             )
         return {"rhythm_morphology": np.asarray(record_values, np.float32)}
 

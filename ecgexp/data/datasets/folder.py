@@ -23,6 +23,7 @@ from ecgexp.data.preprocessing.settings import (
     Preprocessing,
 )
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import Folder
 
 if TYPE_CHECKING:
@@ -238,9 +239,10 @@ class FolderDataset(FolderFiles, Preprocessing):
         except DataError as error:
             if not str(error).startswith("dataset.patients"):
                 raise
+            inspection = to_type("ecgexp-inspect dataset=folder dataset.path= dataset.patients=")
             raise DataError(  # without the cause, which names records
                 f"dataset.patients={self.patients}: it does not fit the records; correct the line "
-                "that `ecgexp-inspect dataset=folder dataset.path= dataset.patients=` names"
+                f"that `{inspection}` names"
             ) from None
         return PseudonymSource(source, DigestKey.of(self.cache_dir / FOLDER))
 

@@ -22,6 +22,7 @@ from ecgexp.data.preprocessing.settings import (
     Verify,
 )
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import Folder
 from ecgexp.settings.renamed import OPTIONS, renamed
 
@@ -141,7 +142,8 @@ class RecordedFiles(OwnPreprocessing):
             raise ConfigError(
                 f"dataset.database={entry.name}: it has no classes of beats, but "
                 f"{entry.no_beat_classes}, so that no model can be trained or scored on it; use "
-                "another database, or annotate its records by a trained model with ecgexp-predict"
+                "another database, or annotate its records by a trained model with "
+                f"{to_type('ecgexp-predict')}"
             )
         return find_folder(self.root, entry, self.records or entry.records, self.layout)
 

@@ -106,7 +106,7 @@ def test_doctor_full_disk_is_bad(settings, monkeypatch):
 def test_doctor_without_data_notes_the_command(settings):
     (finding,) = check_data(settings)
     assert finding.state == "note"
-    assert "mitdb, svdb, incartdb, mitdb_csv not below" in finding.found
+    assert "mitdb, nstdb, qtdb, svdb, mitdb_csv not below" in finding.found
     assert "ecgexp-fetch" in finding.advice
 
 

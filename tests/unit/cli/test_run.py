@@ -47,7 +47,7 @@ def _timed(command, cwd):
 def test_help_lists_groups_and_options_within_two_seconds(tmp_path, timed):
     done, seconds = timed("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for line in ("model: cnn1d, cnn1d_small, cnn2d, mlp, resnet1d", "ecgexp-ui"):
+    for line in ("model: cnn1d, cnn1d_small, cnn2d, extra_trees, mlp, resnet1d", "ecgexp-ui"):
         assert line in done.stdout
     assert "debug_" not in done.stdout  # groups that only debug= chooses
     assert seconds < 2

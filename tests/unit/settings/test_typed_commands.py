@@ -14,12 +14,13 @@ from ecgexp.settings.installation import to_type
 PACKAGE = Path(installation.__file__).parents[1]
 OF_OTHERS = r"(tensorboard|wandb|mlflow) (--|sync |ui )"
 COMMAND = re.compile(r"(?<![\w/.-])ecgexp(-[a-z]+|(?= -| [a-z_.]+=|`))(?![\w{])" + f"|{OF_OTHERS}")
-PROGRAM = re.compile(r"ecgexp(-[a-z]+)?")
+PROGRAM = re.compile(r"ecgexp(-[a-z]+)*")
 # Stored with a run or a page, which others read elsewhere, so they name the command alone.
 STORED = {
     "experiment/final_evaluation.py": "ecgexp-open RUN",
     "analysis/inspection/findings.py": "ecgexp-predict",
     "analysis/inspection/page.py": "ecgexp-inspect",
+    "cli/leave_one_out.py": "result of ecgexp-leave-one-out",
     "tracking/mlflow/health.py": "ecgexp-doctor",
     "tracking/ending.py": "ecgexp-sync there",  # on another machine
 }
