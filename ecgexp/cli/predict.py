@@ -16,7 +16,9 @@ Research software: the annotations are not a diagnosis.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,16 +27,28 @@ from ecgexp.cli.run_argument import named_run
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.storage.digests import digest
 
 if TYPE_CHECKING:
     from ecgexp.analysis.find_runs import StoredRun
+    from ecgexp.console import ProgressBar
     from ecgexp.data.formats.csv_layout import CsvLayout
     from ecgexp.inference.model import TrainedModel
     from ecgexp.inference.record import Annotated, Source
+    from ecgexp.models.classifier import Classifier
 
 _EXAMPLE = """\
 ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 ~/physionet/mitdb/1.0.0/100
 ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 more_beats.csv"""
+_FORMATS = ("wfdb", "csv", "json", "edf")
+# Step -> share of the time of a record, and of the steps before it.
+_STEPS = {
+    "reading": (0.1, 0.0),
+    "detecting beats": (0.2, 0.1),
+    "quality": (0.1, 0.3),
+    "cutting windows": (0.35, 0.4),
+    "classifying": (0.25, 0.75),
+}
 _ROWS = (
     "these beats were cut by somebody else; nothing states whose they are, or whether the model "
     "was trained on them, so that the agreement with their labels says nothing about new patients"
@@ -48,24 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       0, or 2 for an error.
     """
+    begun = time.monotonic()
     options = _parse(arguments)
     # TensorFlow logs harmless messages as errors whenever it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def work() -> int:
-        predict(options)
+        predict(options, begun=begun)
         return 0
 
     return run_command("ecgexp-predict", work)
 
 
-def predict(options: argparse.Namespace) -> "list[Annotated]":
+def predict(options: argparse.Namespace, *, begun: float | None = None) -> "list[Annotated]":
     """Annotates every record, writes the files and prints a summary.
 
     Arguments are validated before the first record is read.
 
     Args:
       options: the parsed command line.
+      begun: when the command began, by `time.monotonic`; None: now.
 
     Returns:
       The annotated records, in the order of the command line.
@@ -83,6 +99,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     from ecgexp.inference.csv_columns import csv_layout
     from ecgexp.inference.model import layout_settings, load_model
 
+    begun = time.monotonic() if begun is None else begun
     check_extension(options.extension)
     names, typed = _names_and_settings(options.records)
     suffixes, run = {Path(name).suffix.lower() for name in names}, None
@@ -104,10 +121,20 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
             f"--beats reference: there is no {missing[0]}; use --beats detector, or --annotator "
             "with the annotator name of the file"
         )
-    output_files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
+    output_files.check_output(
+        options.output,
+        stems,
+        options.extension,
+        formats=options.format,
+        has_figure=options.figure,
+        overwrite=options.overwrite,
+        resume=options.resume,
+    )
     check_stems_once(stems, lambda folder, record: signal_files(folder / record))
     run = run or named_run(options.run, "RUN ", store=options.store)
-    return _annotate_all(load_model(run), stems, options, csv)
+    model = load_model(run)
+    model.classifier.build()
+    return _annotate_all(model, stems, options, csv, begun)
 
 
 def _names_and_settings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -164,22 +191,40 @@ def _classify_files(paths: Sequence[Path], run: "StoredRun", options: argparse.N
 
 
 def _annotate_all(
-    model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace, csv: "CsvLayout"
+    model: "TrainedModel",
+    stems: Sequence[Path],
+    options: argparse.Namespace,
+    csv: "CsvLayout",
+    begun: float,
 ) -> "list[Annotated]":
     from ecgexp.inference import output_files, report
+    from ecgexp.inference.unfinished import unfinished
 
     console = Console()
     _warn_of_synthetic(model, console)
     done: list[Annotated] = []
+    ready = time.monotonic()
     remarks: list[str] = []
     failed: dict[str, str] = {}
-    with console.progress_bar("records") as progress_bar:
+    finished = 0
+    with console.progress_bar("percent") as progress_bar:
         for number, stem in enumerate(stems):
-            progress_bar(number, len(stems), stem.name)
+            bar = _RecordBar(progress_bar, stem.name, number, len(stems))
+            bar.show(0.0, "")
             try:
-                annotated, notes = _annotated(model, stem, options, csv)
-                _check_no_copy([*done, annotated])
-                output_files.write(annotated, options.output, options.extension)
+                made_from = made_from_of(model.classifier, stem, options, csv)
+                if options.resume and _is_finished(stem, made_from, options):
+                    finished += 1
+                    remarks.append(f"{stem.name}: was annotated before the interruption")
+                    continue
+                with unfinished(
+                    options.output, stem.name, made_from, overwrite=options.overwrite
+                ) as scratch:
+                    annotated, notes = _annotated(
+                        model, stem, options, csv, scratch, bar, is_alone=len(stems) == 1
+                    )
+                    _check_no_copy([*done, annotated])
+                    _write(model, annotated, made_from, options)
             except DataError as error:
                 if options.on_error == "stop":
                     raise
@@ -188,9 +233,11 @@ def _annotate_all(
                 done.append(annotated)
                 remarks += notes
     remarks += [f"{name}: not annotated: {why}" for name, why in failed.items()]
-    if not done:
+    if not done and not finished:
         raise DataError(f"RECORD: no record was annotated; {next(iter(failed.values()))}")
-    for table in report.render(model, done):
+    if done:
+        _print_speed(console, done, time.monotonic() - ready, ready - begun)
+    for table in report.render(model, done) if done else ():
         console.print_result(table)
     annotated = [stem for stem in stems if stem.name not in failed]
     own = [] if model.own is None else model.own.notes(annotated)
@@ -201,23 +248,124 @@ def _annotate_all(
         *remarks,
     ]:
         console.print_result(f"note: {remark}")
-    names = ", ".join(output_files.names_of("<record>", options.extension))
+    names = ", ".join(
+        output_files.names_of(
+            "<record>", options.extension, options.format, has_figure=options.figure
+        )
+    )
     console.print_result(f"{options.output}/: {names}")
     return done
 
 
+def _print_speed(
+    console: Console, done: "Sequence[Annotated]", seconds: float, start_s: float
+) -> None:
+    from ecgexp.inference.summary_text import clock
+
+    length = sum(one.num_samples / one.fs_hz for one in done)
+    console.print(
+        f"{clock(length)} annotated in {seconds:.0f} s, {length / max(seconds, 1e-3):.0f} times "
+        f"real time, after a start-up of {start_s:.0f} s"
+    )
+
+
+def _write(
+    model: "TrainedModel",
+    annotated: "Annotated",
+    made_from: Mapping[str, object],
+    options: argparse.Namespace,
+) -> None:
+    """Write the files of a record, with its summary."""
+    from ecgexp.inference import output_files
+    from ecgexp.inference.summary import summarize
+    from ecgexp.inference.summary_text import summary_lines
+
+    summary = summarize(annotated)
+    figure = None
+    if options.figure:
+        from ecgexp.inference.summary_figure import summary_figure
+
+        figure = summary_figure(summary, source=model.classifier.database)
+    lines = summary_lines(summary, f"a model trained on {model.learned_from}")
+    text = "\n".join([*lines, "", f"made from {digest(dict(made_from))}", ""])
+    output_files.write(
+        annotated,
+        options.output,
+        options.extension,
+        formats=options.format,
+        summary=text,
+        figure=figure,
+    )
+
+
+def made_from_of(
+    classifier: "Classifier", stem: Path, options: argparse.Namespace, csv: "CsvLayout"
+) -> dict[str, object]:
+    """Return what determines the annotations of a record, as JSON values."""
+    from ecgexp import __version__
+    from ecgexp.data.formats.single_record import files_of_single
+    from ecgexp.storage.digests import file_sha256
+
+    files = files_of_single(stem, options.annotator, csv)
+    return {
+        "version": __version__,
+        "model": classifier.digest,
+        "files": {path.name: file_sha256(path) for path in files if path.is_file()},
+        "beats": options.beats,
+        "lead": options.lead,
+        "csv": asdict(csv),
+    }
+
+
+def _is_finished(stem: Path, made_from: Mapping[str, object], options: argparse.Namespace) -> bool:
+    """Return whether all files of a record are there, and check that they are of this command."""
+    from ecgexp.inference.output_files import names_of
+
+    names = names_of(stem.name, options.extension, options.format, has_figure=options.figure)
+    if not all((options.output / name).exists() for name in names):
+        return False
+    path = options.output / names[-1]
+    if not path.read_text(encoding="utf-8").endswith(f"made from {digest(dict(made_from))}\n"):
+        raise ConfigError(
+            f"{path}: was made by another model, setting or signal; use --overwrite to replace it, "
+            "or another --output"
+        )
+    return True
+
+
+class _RecordBar:
+    """Shows how much of a record is done."""
+
+    def __init__(self, bar: "ProgressBar", name: str, number: int, of: int):
+        self._bar, self._name, self._number, self._of = bar, name, number, of
+
+    def show(self, share: float, what: str) -> None:
+        """Show the share of a step, and its name."""
+        whole = 100 * self._of
+        weight, begin = _STEPS.get(what, (0.0, 0.0))
+        done = min(100 * self._number + 100 * (begin + weight * share), whole)
+        self._bar(int(done), whole, f"{self._name} {what}".rstrip())
+
+
 def _annotated(
-    model: "TrainedModel", stem: Path, options: argparse.Namespace, csv: "CsvLayout"
+    model: "TrainedModel",
+    stem: Path,
+    options: argparse.Namespace,
+    csv: "CsvLayout",
+    scratch: Path,
+    bar: _RecordBar,
+    *,
+    is_alone: bool,
 ) -> "tuple[Annotated, list[str]]":
     """Annotate a record; return it and the notes on it."""
     from ecgexp.data.formats.single_record import (
         database_of,
+        open_single,
         published_name,
-        read_single,
         reference_file,
     )
     from ecgexp.inference import report
-    from ecgexp.inference.record import annotate
+    from ecgexp.inference.streamed import annotate_streamed
 
     reference = reference_file(stem, options.annotator, csv)
     may_have_reference = reference is None or reference.is_file()
@@ -225,16 +373,27 @@ def _annotated(
     preprocessing = model.classifier.preprocessing.for_records_of(str(database)).with_aliases(
         options.lead
     )
-    record, _ = read_single(
+    streamed = open_single(
         stem,
         annotator=options.annotator if may_have_reference else None,
-        leads=preprocessing.records.recorded_leads,
+        leads=preprocessing.records.lead_spellings,
         database=database,
         csv=csv,
+        scratch=scratch,
     )
+    record = streamed.record
+    bar.show(1.0, "reading")
     has_reference = len(record.samples) > 0 if reference is None else may_have_reference
     source: Source = options.beats or ("reference" if has_reference else "detector")
-    annotated = annotate(model.classifier, record, source=source, preprocessing=preprocessing)
+    annotated = annotate_streamed(
+        model.classifier,
+        streamed,
+        source=source,
+        preprocessing=preprocessing,
+        scratch=scratch,
+        with_hashes=not is_alone,
+        on_progress=bar.show,
+    )
     notes = report.notes(
         model,
         annotated,
@@ -267,6 +426,16 @@ def _warn_of_synthetic(model: "TrainedModel", console: Console) -> None:
             "predictions for recordings of patients have no meaning"
         )
         console.print(text, style="bold red")
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    """Return the formats in a list with commas."""
+    names = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [name for name in names if name not in _FORMATS]:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is not a format; use {', '.join(_FORMATS)}"
+        )
+    return names
 
 
 def _aliases(text: str) -> dict[str, str]:
@@ -321,6 +490,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="ecgexp",
         metavar="NAME",
         help="annotator name of the files to be written (%(default)s)",
+    )
+    add(
+        "--format",
+        type=_formats,
+        default=_FORMATS[:2],
+        metavar="wfdb,csv",
+        help="formats of the annotations, of wfdb, csv, json and edf (EDF+), with commas",
+    )
+    add(
+        "--no-figure",
+        dest="figure",
+        action="store_false",
+        help="write the summary of each record as text only",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted command: finished records stay, an unfinished one continues",
     )
     parser.add_output(
         metavar="FOLDER", default=Path("predictions"), help="folder to write to (%(default)s)"

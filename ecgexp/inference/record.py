@@ -44,6 +44,9 @@ class Annotated:
       substitute: Which leads replace missing ones, if training allowed it, e.g. `"V5 replaces V1"`;
         else empty.
       aliases: Lead of the model -> its name in the record, where they differ.
+      num_samples: Length of the record, at `fs_hz`.
+      segments: (num_segments,) int8, what the first marked lead of the model shows in each segment
+        of 10 s, places in `quality.segments.MARKS`; None: not known.
       quality: (num_beats,) str, why a lead of the model shows no usable ECG around the beat, e.g.
         `"MLII flat"`; empty for usable ones. Marked beats are classified and scored like all
         others, but their annotation symbol is `?`.
@@ -62,7 +65,16 @@ class Annotated:
     detection: Detection | None = None
     substitute: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
+    num_samples: int = 0
+    segments: np.ndarray | None = None
     quality: np.ndarray | None = None
+
+    def part(self, rows: slice) -> "Annotated":
+        """Return some of the beats, for tables that are written in parts."""
+        names = ("samples", "probabilities", "references", "reasons")
+        some = {name: getattr(self, name)[rows] for name in names}
+        quality = None if self.quality is None else self.quality[rows]
+        return replace(self, **some, quality=quality)
 
     @property
     def is_classified(self) -> np.ndarray:
@@ -160,26 +172,12 @@ def annotate(
     """
     preprocessing = preprocessing or classifier.preprocessing
     columns, substitute = preprocessing.columns(record)
-    reference, symbols = record.beat_samples, record.beat_symbols
-    detection = None
+    symbols, detection = record.beat_symbols, None
     if source == "detector":
-        samples = (
-            detect_beats(record.signals_mv[:, columns[0]], record.signal_hz)
-            // record.samples_per_frame
-        )
-        record = replace(record, samples=samples, symbols=np.full(len(samples), "Q"))
-        detection = match_beats(reference, samples, record.fs_hz) if len(reference) else None
-        symbols = _carried_over(symbols, detection, len(samples))
-    if not len(record.beat_samples):
-        where = (
-            "the annotations have none"
-            if source == "reference"
-            else f"none was detected in {record.lead_names[columns[0]]}"
-        )
-        raise DataError(
-            f"record {record.record_id} has no beat: {where}; use "
-            f"{other_beats or f'--beats {_other(source)}'}, or another record"
-        )
+        rows = detect_beats(record.signals_mv[:, columns[0]], record.signal_hz)
+        samples = np.unique(rows // record.samples_per_frame)
+        record, detection, symbols = with_detected(record, samples)
+    check_has_beats(record, columns, source, other_beats)
     inputs = preprocessing.inputs(record, columns)
     probabilities = np.full((len(record.beat_samples), len(classifier.class_names)), np.nan)
     windows: tuple[int | None, ...] = ()
@@ -200,18 +198,64 @@ def annotate(
         num_outside=sum(record.outside.values()),
         detection=detection,
         substitute=substitute,
-        aliases={
-            lead: found
-            for lead, found in zip(
-                preprocessing.records.leads,
-                find_leads(preprocessing.records.lead_spellings, record.lead_names),
-                strict=True,
-            )
-            if found is not None and found != lead
-        },
+        aliases=aliases_of(record, preprocessing),
         windows=windows,
+        num_samples=len(record.signals_mv) // record.samples_per_frame,
         quality=_quality(record, columns),
     )
+
+
+def with_detected(
+    record: Record, samples: np.ndarray
+) -> tuple[Record, Detection | None, np.ndarray]:
+    """Replace the reference beats of a record by detected ones.
+
+    Args:
+      record: The record, with reference annotations if it has any.
+      samples: (num_beats,) int64, detected beats.
+
+    Returns:
+      The record with the detected beats, how they match the reference beats (None without them),
+      and (num_beats,) str, the symbol of the reference beat of each detected one, or empty.
+    """
+    reference, symbols = record.beat_samples, record.beat_symbols
+    detection = match_beats(reference, samples, record.fs_hz) if len(reference) else None
+    detected = replace(record, samples=samples, symbols=np.full(len(samples), "Q"))
+    return detected, detection, _carried_over(symbols, detection, len(samples))
+
+
+def check_has_beats(
+    record: Record, columns: Sequence[int], source: Source, other_beats: str = ""
+) -> None:
+    """Check that a record has a beat.
+
+    Args:
+      record: The record, with the beats that are to be classified.
+      columns: Columns of the leads of the model.
+      source: Source of the beats.
+      other_beats: See `annotate`.
+
+    Raises:
+      DataError: It has none.
+    """
+    if len(record.beat_samples):
+        return
+    where = (
+        "the annotations have none"
+        if source == "reference"
+        else f"none was detected in {record.lead_names[columns[0]]}"
+    )
+    raise DataError(
+        f"record {record.record_id} has no beat: {where}; use "
+        f"{other_beats or f'--beats {_other(source)}'}, or another record"
+    )
+
+
+def aliases_of(record: Record, preprocessing: ModelPreprocessing) -> dict[str, str]:
+    """Return lead of the model -> its name in the record, where they differ."""
+    settings = preprocessing.records
+    pairs = zip(settings.leads, find_leads(settings.lead_spellings, record.lead_names), strict=True)
+    return {lead: found for lead, found in pairs if found is not None and found != lead}
 
 
 def _quality(record: Record, columns: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A trained model that classifies raw windows: architecture, weights and preprocessing."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,6 +114,20 @@ class Classifier:
             )
             parts.append(self._computed(features))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)))
+
+    def build(self) -> None:
+        """Build the network now, which imports TensorFlow, and not with the first prediction."""
+        _ = self._computed
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that determines the probabilities of a record."""
+        found = hashlib.sha256()
+        for part in (self.builder, self.preprocessing, self.class_names):
+            found.update(repr(part).encode())
+        for array in self.weights:
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
 
     @property
     def weight_names(self) -> list[str]:

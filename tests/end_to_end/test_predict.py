@@ -121,7 +121,9 @@ def annotate_test_records(folder, records, output, capsys):
     said = run_predict(capsys, folder, *(records / name for name in names), "--output", output)
     assert contents(records) == before
     assert sorted(os.listdir(output)) == sorted(
-        f"{name}{end}" for name in names for end in (".csv", ".ecgexp")
+        f"{name}{end}"
+        for name in names
+        for end in (".csv", ".ecgexp", ".summary.png", ".summary.txt")
     )
     compare_with_the_run(folder, output)
     return said, json.loads((folder / "result.json").read_text())["metrics"]["test/accuracy"]
@@ -359,7 +361,8 @@ def test_by_default_files_go_to_predictions_here_and_are_not_replaced(
     monkeypatch.chdir(tmp_path)
     run_predict(capsys, made, records / "s001")
     first = contents(tmp_path)
-    assert sorted(map(str, first)) == ["predictions/s001.csv", "predictions/s001.ecgexp"]
+    ends = ("csv", "ecgexp", "summary.png", "summary.txt")
+    assert sorted(map(str, first)) == [f"predictions/s001.{end}" for end in ends]
     assert "use --overwrite" in refused(capsys, made, records / "s001", code=2)
     assert contents(tmp_path) == first
     run_predict(capsys, made, records / "s001", "--overwrite")
@@ -410,7 +413,13 @@ def test_a_lead_under_another_name_is_read_with_a_note(made, records, capsys, tm
     )
     assert "s001: lead II of the record is used as MLII of the model" in said.out
     run_predict(capsys, made, records / "s001", "--output", tmp_path / "own")
-    assert contents(tmp_path / "alias") == contents(tmp_path / "own")
+    alias, own = contents(tmp_path / "alias"), contents(tmp_path / "own")
+    summaries = [found.pop(Path("s001.summary.txt")) for found in (alias, own)]
+    assert alias == own
+    # The last line is the digest of the files, of which the headers differ.
+    texts = [text.decode().splitlines() for text in summaries]
+    assert texts[0][:-1] == texts[1][:-1]
+    assert texts[0][-1] != texts[1][-1]
 
 
 @pytest.mark.parametrize(

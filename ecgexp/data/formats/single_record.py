@@ -11,9 +11,11 @@ from ecgexp.data.formats import csv_signals_reader, edf_reader
 from ecgexp.data.formats.csv_layout import CsvLayout
 from ecgexp.data.formats.discovery import SUFFIXES_OF, Wanted, find_records, format_of
 from ecgexp.data.formats.record import Record
+from ecgexp.data.formats.stored_signals import OnSamples, StreamedRecord
 from ecgexp.data.formats.untrusted import check_record_name, damaged, printable
 from ecgexp.data.formats.wfdb_header import RecordLine, read_record_line
 from ecgexp.data.formats.wfdb_reader import files_of, read_record, signals_among
+from ecgexp.data.formats.wfdb_stream import store_record
 from ecgexp.data.synthetic.database import SYNTHETIC, patient_in, version_of
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import resolved
@@ -93,6 +95,22 @@ def signal_files(stem: Path) -> tuple[Path, ...]:
     if (file := file_without_header(stem)) is not None:
         return (file,)
     return tuple(signals_among(files_of(stem.parent, stem.name)))
+
+
+def files_of_single(stem: Path, annotator: str, csv: CsvLayout = _CSV) -> tuple[Path, ...]:
+    """Return the files that a record is read from, of which some may be missing.
+
+    Args:
+      stem: Path of the record without suffix.
+      annotator: Name of the annotator of a WFDB record.
+      csv: What the columns of a CSV file mean.
+    """
+    file = file_without_header(stem)
+    if file is None:
+        return files_of(stem.parent, stem.name, annotator=annotator)
+    if format_of(file) == "edf":
+        return edf_reader.files_of(file, annotator=annotator)
+    return csv_signals_reader.files_of(file, csv)
 
 
 def _is_file_name(name: str) -> bool:
@@ -220,6 +238,50 @@ def read_single(
     if annotator is not None and not annotation_file(stem, annotator).is_file():
         raise damaged(annotation_file(stem, annotator), "is missing", database)
     return read_record(stem.parent, stem.name, database, leads, annotator=annotator), database
+
+
+def open_single(
+    stem: Path,
+    *,
+    annotator: str | None,
+    leads: Sequence[Sequence[str]],
+    database: Database,
+    scratch: Path,
+    csv: CsvLayout = _CSV,
+    on_samples: OnSamples = lambda _: None,
+) -> StreamedRecord:
+    """Read a record like `read_single`, but keep its signals in scratch files.
+
+    Args:
+      stem: See `read_single`.
+      annotator: See `read_single`.
+      leads: For each lead that is needed its spellings.
+      database: As returned by `database_of`.
+      scratch: An existing folder.
+      csv: What the columns of a CSV file mean.
+      on_samples: Called with the number of frames that were read since the last call.
+
+    Returns:
+      The record. Formats other than WFDB are read whole, and are in memory.
+
+    Raises:
+      DataError: See `read_single`.
+    """
+    if file_without_header(stem) is None:
+        if annotator is not None and not annotation_file(stem, annotator).is_file():
+            raise damaged(annotation_file(stem, annotator), "is missing", database)
+        return store_record(
+            stem.parent,
+            stem.name,
+            database,
+            leads,
+            annotator=annotator,
+            scratch=scratch,
+            on_samples=on_samples,
+        )
+    names = [name for spellings in leads for name in spellings]
+    record, _ = read_single(stem, annotator=annotator, leads=names, database=database, csv=csv)
+    return StreamedRecord.in_memory(record)
 
 
 def database_of(stem: Path) -> Database:

@@ -49,6 +49,46 @@ def read_files(
         value without the stated checksum, another checksum, or, if the header states no length,
         files of different lengths.
     """
+    num_frames, channels, surplus = plan_files(header_path, header, database)
+    digital: list[np.ndarray | None] = [None] * len(header.signals)
+    for name, numbers in channels.items():
+        lines = [header.signals[number] for number in numbers]
+        for number, values in zip(
+            numbers, _samples(header_path, lines, num_frames, database), strict=True
+        ):
+            digital[number] = values
+            total, first = int(values.sum(dtype=np.int64)), int(values[0])
+            check_sum(
+                header_path,
+                header.signals[number],
+                total,
+                first,
+                surplus.get(name),
+                notes,
+                database,
+            )
+        notes[LONGER_FILE] += name in surplus
+    return num_frames, digital
+
+
+def plan_files(
+    header_path: Path, header: Header, database: Database
+) -> tuple[int, dict[str, list[int]], dict[str, str]]:
+    """Compare frequency and lengths of the files with the header, before samples are decoded.
+
+    Args:
+      header_path: The `.hea` file.
+      header: Its content.
+      database: Gives the frequency to compare with, and the remedy.
+
+    Returns:
+      num_frames: See `read_files`.
+      channels: File -> numbers of its signals.
+      surplus: File with more samples than stated -> the message if its checksums do not agree.
+
+    Raises:
+      DataError: See `read_files`.
+    """
     if header.fs_hz != database.fs_hz:
         raise damaged(
             header_path,
@@ -77,16 +117,7 @@ def read_files(
     num_frames = next(iter(lengths), header.num_frames)
     if num_frames is None:
         raise damaged(header_path, "states no length, and names no signal file", database)
-    digital: list[np.ndarray | None] = [None] * len(header.signals)
-    for name, numbers in channels.items():
-        lines = [header.signals[number] for number in numbers]
-        for number, values in zip(
-            numbers, _samples(header_path, lines, num_frames, database), strict=True
-        ):
-            digital[number] = values
-            _check(header_path, header.signals[number], values, surplus.get(name), notes, database)
-        notes[LONGER_FILE] += name in surplus
-    return num_frames, digital
+    return num_frames, channels, surplus
 
 
 def _length(
@@ -149,26 +180,38 @@ def _samples(
     ]
 
 
-def _check(
+def check_sum(
     header_path: Path,
     line: SignalLine,
-    values: np.ndarray,
+    total: int,
+    first: int,
     surplus: str | None,
     notes: Counter[str],
     database: Database,
 ) -> None:
-    """Check the first value and the 16-bit checksum of a signal against the header."""
+    """Check the first value and the 16-bit checksum of a signal against the header.
+
+    Args:
+      header_path: The `.hea` file.
+      line: Line of the signal.
+      total: Sum of all samples.
+      first: The first sample.
+      surplus: Message if the file has more samples than stated; None: it has not.
+      notes: What was accepted although it is unusual is counted here.
+      database: Gives the remedy.
+
+    Raises:
+      DataError: They do not agree.
+    """
     path = header_path.with_name(line.file_name)
-    agrees = (
-        line.checksum is not None and (int(values.sum(dtype=np.int64)) - line.checksum) % 2**16 == 0
-    )
+    agrees = line.checksum is not None and (total - line.checksum) % 2**16 == 0
     if surplus and not agrees:
         raise damaged(path, surplus, database)
-    if line.first is not None and int(values[0]) != line.first:
+    if line.first is not None and first != line.first:
         if not agrees:
             raise damaged(
                 path,
-                f"begins lead {line.name} with {values[0]}, but its header states {line.first}",
+                f"begins lead {line.name} with {first}, but its header states {line.first}",
                 database,
             )
         notes[OTHER_FIRST] += 1

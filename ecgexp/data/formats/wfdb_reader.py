@@ -1,7 +1,8 @@
 """Read a WFDB record (`.hea`, its signal files, `.atr`) and check that the files agree."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -114,16 +115,14 @@ def read_record(
         rate, columns, unusable = _at_one_rate(header_path, signals, leads, database)
         signals_mv = np.stack([lead.values_mv for lead in columns.values()], axis=1)
     notes = signals.notes
-    annotations = AnnotationFields(
-        samples=np.zeros(0, np.int64), symbols=np.zeros(0, np.str_), outside=MappingProxyType({})
+    annotations = annotations_of(
+        folder / f"{record_id}.{annotator}" if annotator is not None else None,
+        line.fs_hz,
+        signals.num_frames,
+        labels,
+        notes,
+        database,
     )
-    if annotator is not None:
-        annotation_path = folder / f"{record_id}.{annotator}"
-        with _enough_memory(annotation_path, database):
-            found = read_annotations(annotation_path, line.fs_hz, database)
-        own = labels.of(found.symbols, found.aux_notes, notes)
-        samples, symbols, _ = in_time_order(found.samples, own, notes)
-        annotations = split_outside(samples, symbols, is_inside(samples, signals.num_frames))
     return Record(
         record_id=record_id,
         patient_id=database.patient_of(record_id, line.comments),
@@ -136,6 +135,39 @@ def read_record(
         notes=dict(+notes),
         **annotations,
     )
+
+
+def annotations_of(
+    path: Path | None,
+    fs_hz: float,
+    num_frames: int,
+    labels: Labels,
+    notes: Counter[str],
+    database: Database,
+) -> AnnotationFields:
+    """Read the annotations of a record.
+
+    Args:
+      path: The file; None: the record has no annotations.
+      fs_hz: Frames per second.
+      num_frames: Length of the record.
+      labels: How the symbols are determined.
+      notes: What is unusual is counted here.
+      database: Gives the remedy.
+
+    Raises:
+      DataError: The file is damaged.
+    """
+    annotations = AnnotationFields(
+        samples=np.zeros(0, np.int64), symbols=np.zeros(0, np.str_), outside=MappingProxyType({})
+    )
+    if path is not None:
+        with _enough_memory(path, database):
+            found = read_annotations(path, fs_hz, database)
+        own = labels.of(found.symbols, found.aux_notes, notes)
+        samples, symbols, _ = in_time_order(found.samples, own, notes)
+        annotations = split_outside(samples, symbols, is_inside(samples, num_frames))
+    return annotations
 
 
 @contextmanager
@@ -157,19 +189,39 @@ def _at_one_rate(
     """
     num_frames = signals.num_frames
     rates = {name: len(lead.values_mv) // num_frames for name, lead in signals.leads.items()}
+    rate, refused = common_rate(header_path, rates, wanted, database)
+    columns = {
+        name: _averaged(lead, rates[name] // rate, num_frames * rate)
+        for name, lead in signals.leads.items()
+        if name not in refused
+    }
+    return rate, columns, {**signals.unusable, **refused}
+
+
+def common_rate(
+    header_path: Path, rates: Mapping[str, int], wanted: Sequence[str], database: Database
+) -> tuple[int, dict[str, str]]:
+    """Choose the samples per frame of a record.
+
+    Args:
+      header_path: The `.hea` file.
+      rates: Lead -> its samples per frame.
+      wanted: Leads that are needed.
+      database: Gives the remedy.
+
+    Returns:
+      The samples per frame, and lead -> message for those that cannot be averaged to it.
+    """
     found = [find_lead([name], list(rates)) for name in wanted]
     rate = math.gcd(*([rates[name] for name in found if name is not None] or rates.values()))
-    columns, unusable = {}, dict(signals.unusable)
-    for name, lead in signals.leads.items():
-        if rates[name] % rate:
+    refused = {}
+    for name, own in rates.items():
+        if own % rate:
             why = (
-                f"has {rates[name]} samples per frame of lead {name}, but {rate} of the leads that "
-                "are used"
+                f"has {own} samples per frame of lead {name}, but {rate} of the leads that are used"
             )
-            unusable[name] = str(damaged(header_path, why, database))
-        else:
-            columns[name] = _averaged(lead, rates[name] // rate, num_frames * rate)
-    return rate, columns, unusable
+            refused[name] = str(damaged(header_path, why, database))
+    return rate, refused
 
 
 def _averaged(lead: Lead, factor: int, num_samples: int) -> Lead:

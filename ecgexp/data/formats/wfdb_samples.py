@@ -4,7 +4,7 @@ All formats are decoded here, because wfdb 4.3 does not read several samples per
 and takes the sum of both neighbors' bits in format 311; tests compare with wfdb where it is right.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -185,6 +185,49 @@ def read_samples(
     if not form.num_samples:
         return _read_flac(path, fmt, offset, num_frames, per_frame)
     content = np.fromfile(path, np.uint8, count=max(sizes(fmt, num_samples)), offset=offset)
+    return _decoded(content, form, num_frames, per_frame)
+
+
+def samples_in_blocks(
+    path: Path, fmt: str, offset: int, *, num_frames: int, per_frame: tuple[int, ...], block: int
+) -> Iterator[list[np.ndarray]]:
+    """Read what `read_samples` reads, in blocks.
+
+    Args:
+      path: See `read_samples`.
+      fmt: See `read_samples`.
+      offset: See `read_samples`.
+      num_frames: See `read_samples`.
+      per_frame: See `read_samples`.
+      block: About as many frames are read at once.
+
+    Yields:
+      For each signal its next samples.
+
+    Raises:
+      NotDecoded: The file is not what its format says.
+    """
+    num_samples = num_frames * sum(per_frame)
+    if num_samples > LARGEST_NUM_SAMPLES:
+        raise NotDecoded(f"has {num_samples} samples, but at most {LARGEST_NUM_SAMPLES} are read")
+    form = FORMATS[fmt]
+    if not form.num_samples:
+        yield from _flac_in_blocks(path, fmt, offset, num_frames, per_frame, block)
+        return
+    block = -(-block // form.num_samples) * form.num_samples  # whole groups of packed samples
+    for begin in range(0, num_frames, block):
+        frames = min(block, num_frames - begin)
+        start = begin * sum(per_frame) // form.num_samples * form.num_bytes
+        size = max(sizes(fmt, frames * sum(per_frame)))
+        content = np.fromfile(path, np.uint8, count=size, offset=offset + start)
+        yield _decoded(content, form, frames, per_frame)
+
+
+def _decoded(
+    content: np.ndarray, form: SampleFormat, num_frames: int, per_frame: tuple[int, ...]
+) -> list[np.ndarray]:
+    """Decode the bytes of frames."""
+    num_samples = num_frames * sum(per_frame)
     blocks = -(-num_samples // form.num_samples)
     if len(content) < blocks * form.num_bytes:  # the last block is not complete
         content = np.concatenate(
@@ -225,16 +268,43 @@ def _opened(path: Path, fmt: str, num_channels: int) -> "soundfile.SoundFile":
     return file
 
 
-def _read_flac(
-    path: Path, fmt: str, offset: int, num_frames: int, per_frame: tuple[int, ...]
-) -> list[np.ndarray]:
+def _flac_in_blocks(
+    path: Path, fmt: str, offset: int, num_frames: int, per_frame: tuple[int, ...], block: int
+) -> Iterator[list[np.ndarray]]:
     import soundfile
 
+    _check_equal(per_frame)
+    with _opened(path, fmt, len(per_frame)) as file:
+        shift = 32 - _FLAC_BITS[file.subtype]  # soundfile shifts samples to the highest bits
+        try:
+            file.seek(offset)
+            done, num_rows = 0, num_frames * per_frame[0]
+            while done < num_rows:
+                # libsndfile fails on blocks of more than 2**24 samples.
+                wanted = min(block * per_frame[0], _CHUNK, num_rows - done)
+                rows = np.asarray(file.read(wanted, dtype="int32", always_2d=True), np.int32)
+                if not len(rows):
+                    raise NotDecoded(f"has {done} samples of each signal, fewer than stated")
+                done += len(rows)
+                yield list((rows >> shift).T)
+        except soundfile.SoundFileError as error:
+            raise NotDecoded("is a damaged FLAC file") from error
+
+
+def _check_equal(per_frame: tuple[int, ...]) -> None:
     if len(set(per_frame)) > 1:
         raise NotDecoded(
             f"has signals with {sorted(set(per_frame))} samples per frame, but those of one "
             "compressed file are equal"
         )
+
+
+def _read_flac(
+    path: Path, fmt: str, offset: int, num_frames: int, per_frame: tuple[int, ...]
+) -> list[np.ndarray]:
+    import soundfile
+
+    _check_equal(per_frame)
     num_rows = num_frames * per_frame[0]
     with _opened(path, fmt, len(per_frame)) as file:
         # A flat signal compresses a thousandfold: memory is used only as far as samples are read.

@@ -115,6 +115,32 @@ def _lead(
     notes: Counter[str],
     database: Database,
 ) -> Lead:
+    gain, per_mv = scale_of(header_path, line, notes, database)
+    if digital is None:
+        return _empty(num_frames * line.samples_per_frame, header_path, database)
+    lead_mv, missing = to_millivolts(line, digital, gain, per_mv)
+    gaps = find_gaps(missing) if np.any(missing) else NO_GAPS
+    if line.skew:
+        lead_mv, gaps = _earlier(lead_mv, gaps, line.skew * line.samples_per_frame)
+    lead = _bridged(lead_mv, gaps)
+    check_millivolts(header_path, lead.values_mv[:, None], [line.name], database)
+    return lead
+
+
+def scale_of(
+    header_path: Path, line: SignalLine, notes: Counter[str], database: Database
+) -> tuple[float, float]:
+    """Return the gain of a lead and millivolts per physical unit, for `to_millivolts`.
+
+    Args:
+      header_path: The `.hea` file.
+      line: Line of the signal.
+      notes: What is unusual about it is counted here.
+      database: Gives the remedy, and perhaps a gain.
+
+    Raises:
+      DataError: The unit is not one of potential.
+    """
     per_mv = UNITS_PER_MV.get(line.units.lower())
     if per_mv is None:
         raise damaged(
@@ -122,25 +148,36 @@ def _lead(
         )
     notes[NO_NAME] += not line.is_named
     notes[REPEATED_NAME] += line.is_repeated
-    if digital is None:
-        return _empty(num_frames * line.samples_per_frame, header_path, database)
     gain = database.adc_gain if line.gain is None else line.gain
     if gain is None:
         gain = _DEFAULT_GAIN
-        notes[NO_GAIN] += 1
+        if line.file_name != NO_FILE:
+            notes[NO_GAIN] += 1
+    return gain, per_mv
+
+
+def to_millivolts(
+    line: SignalLine, digital: np.ndarray, gain: float, per_mv: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Convert samples to millivolts.
+
+    Args:
+      line: Line of the signal.
+      digital: (num_samples,) integers as in the file.
+      gain: See `scale_of`.
+      per_mv: See `scale_of`.
+
+    Returns:
+      lead_mv: (num_samples,) float64; meaningless in gaps.
+      missing: (num_samples,) bool, or False for a format without a value for gaps.
+    """
     lead_mv = digital.astype(np.float64)
     lead_mv -= line.baseline
     with np.errstate(over="ignore"):  # values that overflow are refused afterwards
         lead_mv /= gain  # in place: copies of ten megabytes per record take most of the time
         if per_mv != 1:
             lead_mv *= per_mv
-    missing = digital == FORMATS[line.fmt].invalid
-    gaps = find_gaps(missing) if np.any(missing) else NO_GAPS
-    if line.skew:
-        lead_mv, gaps = _earlier(lead_mv, gaps, line.skew * line.samples_per_frame)
-    lead = _bridged(lead_mv, gaps)
-    check_millivolts(header_path, lead.values_mv[:, None], [line.name], database)
-    return lead
+    return lead_mv, np.asarray(digital == FORMATS[line.fmt].invalid)
 
 
 def _bridged(lead_mv: np.ndarray, gaps: np.ndarray) -> Lead:

@@ -104,8 +104,7 @@ def preprocess_record(
             np.zeros(0, np.str_),
             np.zeros((2, 0), np.int64),
         )
-    _check_ratio(record, preprocessing)
-    _check_band(record, preprocessing)
+    check_frequencies(record, preprocessing)
     leads = [
         _clean(record.signals_mv[:, column], record.signal_hz, preprocessing) for column in columns
     ]
@@ -116,7 +115,7 @@ def preprocess_record(
         signals_mv[:, 0], places, round(preprocessing.relocate_ms * preprocessing.fs_hz / 1000)
     )
     windows, inside = cut_windows(signals_mv, places, *preprocessing.window_samples)
-    is_in_gap = _touches_gap(record, columns, places, preprocessing)
+    is_in_gap = touches_gap(record, columns, places, preprocessing)
     reasons = np.where(inside, np.where(is_in_gap, IN_GAP, ""), LEFT_RECORD)
     if is_in_gap.any():
         windows, inside = windows[~is_in_gap[inside]], inside & ~is_in_gap
@@ -131,7 +130,7 @@ def preprocess_record(
     return part, reasons, np.stack([r_samples, places]).astype(np.int64)
 
 
-def _touches_gap(
+def touches_gap(
     record: Record, columns: Sequence[int], places: np.ndarray, preprocessing: Preprocessing
 ) -> np.ndarray:
     """Return (num_beats,) bool: True for beats whose window depends on a value in a gap.
@@ -187,6 +186,20 @@ def remove_baseline(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocess
     if preprocessing.baseline == "bandpass":
         return bandpass(lead_mv, fs_hz, preprocessing.bandpass_hz)
     return lead_mv
+
+
+def check_frequencies(record: Record, preprocessing: Preprocessing) -> None:
+    """Check that a record can be resampled and filtered at its frequency.
+
+    Args:
+      record: The record.
+      preprocessing: The settings.
+
+    Raises:
+      DataError: It cannot.
+    """
+    _check_ratio(record, preprocessing)
+    _check_band(record, preprocessing)
 
 
 def _check_ratio(record: Record, preprocessing: Preprocessing) -> None:

@@ -23,6 +23,7 @@ _LAGS = (1, 2, 3)  # bigeminy and trigeminy repeat after two or three beats, so 
 # One premature beat causes two large changes, so that one such beat in four would move a median.
 _ORDERLY = 0.25
 
+_ROWS = 1 << 16
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
@@ -122,14 +123,16 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     first = (last - LOCAL_INTERVALS).clip(0)
     local_mean = (summed[last] - summed[first]) / (last - first)
     own = np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1)
-    quantiles = np.quantile(_around(intervals, QUANTILE_INTERVALS), _QUANTILES, axis=1).T
-    parts = [
-        own,
-        _around(intervals, RHYTHM_INTERVALS),
-        quantiles,
-        rr_irregularity(intervals)[:, None],
-    ]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    around, near = _around(intervals, QUANTILE_INTERVALS), _around(intervals, RHYTHM_INTERVALS)
+    irregularity = rr_irregularity(intervals)[:, None]
+    features = np.empty((len(r_samples), len(RR_FEATURES)), np.float32)
+    for begin in range(0, len(features), _ROWS):  # forty intervals of each beat take memory
+        rows = slice(begin, begin + _ROWS)
+        quantiles = np.quantile(around[rows], _QUANTILES, axis=1).T
+        features[rows] = np.concatenate(
+            [own[rows], near[rows], quantiles, irregularity[rows]], axis=1
+        )
+    return features
 
 
 def rr_irregularity(intervals: np.ndarray) -> np.ndarray:

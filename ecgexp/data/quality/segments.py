@@ -67,7 +67,7 @@ def mark_segments(segments_mv: np.ndarray, fs_hz: float) -> np.ndarray:
       >>> mark_segments(np.zeros((1, 3600)), 360.0).tolist()
       ['flat']
     """
-    return np.asarray(MARKS)[_codes(segments_mv, fs_hz)]
+    return np.asarray(MARKS)[mark_codes(segments_mv, fs_hz)]
 
 
 def segment_marks(lead_mv: np.ndarray, fs_hz: float) -> tuple[np.ndarray, int]:
@@ -121,11 +121,11 @@ def _of_lead(lead_mv: np.ndarray, fs_hz: float) -> tuple[np.ndarray, int]:
     number = len(lead_mv) // length
     end = length * (number - 1)
     parts = [lead_mv[:end].reshape(-1, length), lead_mv[None, end:]]
-    return np.concatenate([_codes(part, fs_hz) for part in parts if len(part)]), length
+    return np.concatenate([mark_codes(part, fs_hz) for part in parts if len(part)]), length
 
 
-def _codes(segments_mv: np.ndarray, fs_hz: float) -> np.ndarray:
-    """Return (num_segments,) int8, places in `MARKS`."""
+def mark_codes(segments_mv: np.ndarray, fs_hz: float) -> np.ndarray:
+    """Return (num_segments,) int8, places in `MARKS`; see `mark_segments`."""
     found = indices_of(segments_mv, fs_hz)
     is_long = segments_mv.shape[1] >= segment_length(fs_hz)
     codes = np.zeros(len(segments_mv), np.int8)

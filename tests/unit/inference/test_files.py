@@ -109,4 +109,11 @@ def test_output_that_is_a_file_is_refused(tmp_path, records):
 
 
 def test_output_names_are_record_and_extension():
-    assert output_files.names_of("100", "ex") == ("100.ex", "100.csv")
+    names = output_files.names_of("100", "ex", ("wfdb", "edf"), has_figure=True)
+    assert names == ("100.ex", "100.edf", "100.summary.png", "100.summary.txt")
+
+
+def test_unfinished_record_is_refused_without_resume(tmp_path, records):
+    (tmp_path / "out" / "a.unfinished").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="use --resume to continue it, or --overwrite"):
+        check(tmp_path / "out", records)
