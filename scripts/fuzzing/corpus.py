@@ -4,11 +4,12 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import wfdb
+from pydantic import Field
 
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats import csv_reader, wfdb_reader
@@ -24,14 +25,15 @@ from ecgexp.data.synthetic.database import (
     write_database,
 )
 from ecgexp.data.synthetic.shapes import LEADS
+from ecgexp.settings.declaration import settings
 from ecgexp.storage.digests import file_sha256
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Known(Database):
     """A database with known SHA-256 of its files, as for MIT-BIH."""
 
-    sha256: Mapping[str, str] = field(default_factory=dict)
+    sha256: Mapping[str, str] = Field(default_factory=dict)
 
     def published_sha256(self) -> Mapping[str, str]:
         """File name -> SHA-256."""
