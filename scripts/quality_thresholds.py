@@ -18,7 +18,8 @@ import numpy as np
 from ecgexp.cli.streams import command
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.quality.indices import Indices, filtered, indices_of, kurtosis_of
-from ecgexp.data.quality.segments import NO_MARK, mark_segments, segment_length
+from ecgexp.data.quality.marks import NO_MARK
+from ecgexp.data.quality.segments import mark_segments, segment_length
 
 _QUANTILES = (0.0, 0.0005, 0.001, 0.005, 0.5, 0.995, 0.999, 0.9995, 1.0)
 _NOISE_HZ = {

@@ -119,6 +119,8 @@ class BeatSet:
         `record_ids`, and nothing may be divided, counted or protected by patient.
       cut_elsewhere: Whether the beats are rows of a file that somebody else cut. `r_samples` are
         then numbers of rows, and whether two rows share samples is unknown.
+      quality: (num_beats,) int8, why a beat is in a segment without a usable ECG, a place in
+        `ecgexp.data.quality.marks.MARKS`; 0 for the others. Empty if that is not known.
       units: Units of `signals_mv`: `mV`, or `unknown` for rows of a file.
       notes: What a reader of the scores must know of the data; it follows from the settings and
         from public properties of the files, and not from single training beats.
@@ -147,6 +149,7 @@ class BeatSet:
     parts: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U5"))
     patients_are: PatientsAre = "stated"
     cut_elsewhere: bool = False
+    quality: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
     units: str = "mV"
     notes: tuple[str, ...] = ()
 
@@ -159,6 +162,8 @@ class BeatSet:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows for {rows} beats")
         if self.class_names and len(self.labels) != rows:
             raise ValueError(f"labels has {len(self.labels)} rows for {rows} beats")
+        if len(self.quality) not in (0, rows):
+            raise ValueError(f"quality has {len(self.quality)} rows for {rows} beats")
         if len(self.parts) != (rows if self.is_of_two else 0):
             raise ValueError(
                 f"parts has {len(self.parts)} rows for {rows} beats of {self.database}"
@@ -182,6 +187,11 @@ class BeatSet:
         return ", ".join(filter(None, (self.database, split, self.patients_note)))
 
     @property
+    def is_marked(self) -> np.ndarray:
+        """(num_beats,) bool: True for beats in segments without a usable ECG."""
+        return self.quality != 0 if len(self.quality) else np.zeros(len(self), bool)
+
+    @property
     def is_of_two(self) -> bool:
         """Whether the beats come from a training database and a different test database."""
         return len(databases(self.database)) > 1
@@ -191,11 +201,13 @@ class BeatSet:
         labels = self.labels[indices] if self.class_names else self.labels
         parts = self.parts[indices] if self.is_of_two else self.parts
         has_values = len(self.record_values) > 0
+        quality = self.quality[indices] if len(self.quality) else self.quality
         return replace(
             self,
             record_values=self.record_values[indices] if has_values else self.record_values,
             labels=labels,
             parts=parts,
+            quality=quality,
             **{name: getattr(self, name)[indices] for name in COLUMNS},
         )
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from ecgexp.data.beats import BeatSet, beats_sha256
 from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.experiment import quality
 from ecgexp.experiment.data import RunData
+from ecgexp.experiment.quality import MarkedScores
 from ecgexp.formatting import score_text
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.saved_classifier import save_classifier
@@ -103,6 +105,7 @@ def describe_data(run_data: RunData) -> dict[str, Any]:
         **({} if partition.is_pooled else {"clients": partition.num_clients()}),
         "dropped": dict(beats.dropped),
         **({"skipped": dict(beats.skipped)} if beats.skipped else {}),
+        **quality.describe(run_data),
         "notes": list(run_data.split.notes),
     }
 
@@ -156,6 +159,18 @@ def log_evaluation(
     tracker.log_text(summary_markdown(evaluation, title=source), f"tables/{split}_summary.md")
     tracker.log_table(pd.DataFrame(list(evaluation.per_record)), f"tables/{split}_per_record.csv")
     tracker.log_table(_predictions(beats, probabilities), f"predictions/{split}.parquet")
+
+
+def log_marked_scores(tracker: Tracker, split: str, found: MarkedScores | None) -> None:
+    """Log the scores with and without marked beats side by side, if there are marked beats.
+
+    Args:
+      tracker: of the run.
+      split: `validation` or `test`.
+      found: the scores; None if marks are not known.
+    """
+    if found is not None and found.scores:
+        tracker.log_table(found.table(), f"tables/{split}_quality.csv")
 
 
 def log_description(

@@ -1,21 +1,22 @@
 """The data of a run: loaded, split, assigned to clients and transformed to features."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ecgexp.data.beats import NO_INTERVAL, BeatSet
-from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.datasets.base import Dataset, quality_of
 from ecgexp.data.foreign_parts import check_assigned, check_divided, check_loaded, read_only
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.identity import check_beats_once
 from ecgexp.data.leakage import check_split
 from ecgexp.data.overlap import overlap_of
 from ecgexp.data.partition.base import ClientPartition, Partition, check_partition
-from ecgexp.data.preprocessing.settings import OnProgress
+from ecgexp.data.preprocessing.settings import OnProgress, Quality
 from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.experiment.part_checks import check_patients_known
+from ecgexp.experiment.quality import chosen
 from ecgexp.features.checks import check_rows_apart
 from ecgexp.features.foreign import transform_checked
 from ecgexp.features.inputs import Features
@@ -37,6 +38,8 @@ class RunData:
       data: what a trainer gets.
       withholds_training: whether no output may depend on training beats except through the privacy
         mechanism.
+      quality: what is done with beats in segments without a usable ECG.
+      left_out: (num_left_out,) indices of the beats that are left out of `split.train` for it.
     """
 
     beats: BeatSet
@@ -44,6 +47,8 @@ class RunData:
     partition: ClientPartition
     data: TrainingData
     withholds_training: bool = False
+    quality: Quality = "ignore"
+    left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def indices(self) -> dict[str, np.ndarray]:
@@ -131,7 +136,9 @@ def load_run_data(
     rows = None
     if parts is not whole:  # the others are never read
         rows = np.concatenate([parts.train, parts.validation, parts.test])
-    return assemble(
+    quality = quality_of(dataset)
+    parts, left_out = chosen(quality, beats, parts)
+    run_data = assemble(
         beats,
         parts,
         partition,
@@ -141,6 +148,7 @@ def load_run_data(
             beats, parts.train, dataset.window_samples[0] if dataset.has_records else 0
         ),
     )
+    return replace(run_data, quality=quality, left_out=left_out)
 
 
 def load_beats(

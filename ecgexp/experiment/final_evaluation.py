@@ -15,6 +15,7 @@ from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.federated_baselines import evaluate_baselines
 from ecgexp.experiment.logged_evaluation import LoggedEvaluation, sentence
 from ecgexp.experiment.notes import Messages, lines
+from ecgexp.experiment.quality import MarkedScores, marked_scores
 from ecgexp.experiment.strips import log_strips
 from ecgexp.experiment.trained_model import Scorer, evaluate_trained
 from ecgexp.experiment.training_loop import TrainingLoop
@@ -34,7 +35,17 @@ class FinalScores:
     metrics: Mapping[str, float]
     undefined: Mapping[str, str]
     classes_in_average: Mapping[str, Sequence[str]]
+    quality: Mapping[str, Any]
     test_evaluation: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evaluated:
+    """One evaluated split."""
+
+    evaluation: Evaluation
+    probabilities: np.ndarray
+    marked: MarkedScores | None
 
 
 def evaluate_selected(
@@ -77,7 +88,7 @@ def evaluate_selected(
         messages.add({"test": [SEALED]})
     comparison = None
     if experiment.federated_baselines.selected:
-        _, probabilities = evaluated["test"]
+        probabilities = evaluated["test"].probabilities
         comparison = evaluate_baselines(
             experiment, run_data, training_loop, model_selector, probabilities, console
         )
@@ -129,14 +140,17 @@ def _evaluate(
     logged: LoggedEvaluation,
     tracker: Tracker,
     messages: Messages,
-) -> tuple[dict[str, tuple[Evaluation, np.ndarray]], dict[str, Any] | None]:
-    evaluated: dict[str, tuple[Evaluation, np.ndarray]] = {}
+) -> tuple[dict[str, _Evaluated], dict[str, Any] | None]:
+    evaluated: dict[str, _Evaluated] = {}
     counted = None
     for split in splits:
         if split == "test":
             logged.begin()
         evaluation, probabilities = evaluate_trained(experiment, run_data, scorer, split)
-        evaluated[split] = evaluation, probabilities
+        marked = marked_scores(run_data, split, evaluation, probabilities)
+        evaluated[split] = _Evaluated(
+            evaluation=evaluation, probabilities=probabilities, marked=marked
+        )
         artifacts.log_evaluation(
             tracker,
             run_data,
@@ -145,6 +159,7 @@ def _evaluate(
             probabilities,
             figure_format=experiment.figures.format,
         )
+        artifacts.log_marked_scores(tracker, split, marked)
         if experiment.dataset.has_records:
             log_strips(
                 tracker,
@@ -161,6 +176,8 @@ def _evaluate(
         messages.add(
             {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}
         )
+        if marked is not None and (line := marked.line()):
+            messages.add({split: [line]})
         if split == "test":
             counted = logged.end(probabilities)
             messages.add({split: [sentence(counted)]})
@@ -170,13 +187,14 @@ def _evaluate(
 def _describe(
     experiment: Experiment,
     run_data: RunData,
-    evaluated: Mapping[str, tuple[Evaluation, np.ndarray]],
+    evaluated: Mapping[str, _Evaluated],
     tracker: Tracker,
     messages: Messages,
 ) -> None:
     if not evaluated:
         return
-    split, (evaluation, _) = list(evaluated.items())[-1]
+    split, last = list(evaluated.items())[-1]
+    evaluation = last.evaluation
     beats = run_data.beats
     parts = (experiment.title, beats.database, split, beats.patients_note)
     title = " · ".join(filter(None, parts))
@@ -186,14 +204,15 @@ def _describe(
 
 def _final_scores(
     run_data: RunData,
-    evaluated: Mapping[str, tuple[Evaluation, np.ndarray]],
+    evaluated: Mapping[str, _Evaluated],
     comparison: "BaselineComparison | None",
     counted: Mapping[str, Any] | None,
 ) -> FinalScores:
     metrics, undefined = {}, {}
-    for split, (evaluation, probabilities) in evaluated.items():
+    for split, one in evaluated.items():
+        evaluation = one.evaluation
         metrics |= evaluation.metrics(split)
-        metrics |= clients.client_metrics(run_data, split, probabilities)
+        metrics |= clients.client_metrics(run_data, split, one.probabilities)
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
     if comparison is not None:
         metrics |= comparison.metrics()
@@ -202,6 +221,11 @@ def _final_scores(
         undefined=undefined,
         test_evaluation=counted,
         classes_in_average={
-            split: evaluation.classes_in_average for split, (evaluation, _) in evaluated.items()
+            split: one.evaluation.classes_in_average for split, one in evaluated.items()
+        },
+        quality={
+            split: one.marked.as_dict()
+            for split, one in evaluated.items()
+            if one.marked is not None
         },
     )

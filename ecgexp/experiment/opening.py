@@ -73,6 +73,7 @@ def open_sealed(experiment: Experiment, run_dir: Path, *, study: str, console: C
             metrics={**stored.metrics, **scores.metrics},
             undefined={**stored.undefined, **scores.undefined},
             classes_in_average={**stored.classes_in_average, **scores.classes_in_average},
+            quality={**stored.quality, **scores.quality},
             notes={**stored.notes, **messages.of_result()},
             test_evaluation=scores.test_evaluation,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from ecgexp.augmentation.base import Augmentation
-from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.datasets.base import Dataset, quality_of
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.partition.base import Partition
 from ecgexp.data.partition.natural import ByPatient, ByRecord
@@ -232,6 +232,12 @@ def check_privacy(experiment: "Experiment") -> None:
             "features without of_record."
         )
     check_unit_covers_features(privacy.unit, crossing_beats(experiment.features))
+    if privacy.unit == "beat" and quality_of(experiment.dataset) == "drop":
+        raise ConfigError(
+            "dataset.quality=drop: whether a beat is left out depends on 10 s of signal, and so on "
+            "adjacent beats, which privacy.unit=beat cannot cover; use dataset.quality=mark, or "
+            "privacy.unit=patient."
+        )
     if (
         experiment.has_privacy_guarantee
         and privacy.unit != "beat"

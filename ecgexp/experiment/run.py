@@ -291,6 +291,7 @@ def _run_tracked(
         metrics=metrics,
         undefined=scores.undefined,
         classes_in_average=scores.classes_in_average,
+        quality=scores.quality,
         notes=messages.of_result(),
         test_evaluation=scores.test_evaluation,
         selection=model_selector.as_dict(),

@@ -11,7 +11,8 @@ from ecgexp.data.formats.leads import find_leads
 from ecgexp.data.formats.record import Record
 from ecgexp.data.identity import window_hashes
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
-from ecgexp.data.quality.segments import MARKS, beat_codes
+from ecgexp.data.quality.marks import MARKS
+from ecgexp.data.quality.segments import record_codes
 from ecgexp.evaluation.beat_matching import Detection, match_beats
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.preprocessing import ModelPreprocessing
@@ -260,9 +261,7 @@ def aliases_of(record: Record, preprocessing: ModelPreprocessing) -> dict[str, s
 
 def _quality(record: Record, columns: Sequence[int]) -> np.ndarray:
     """Return (num_beats,) str, the first lead without a usable ECG around each beat, and why."""
-    leads_mv = [record.signals_mv[:, column] for column in columns]
-    rows = record.beat_samples * record.samples_per_frame
-    codes, leads = beat_codes(leads_mv, record.signal_hz, rows)
+    codes, leads = record_codes(record, columns)
     found = [
         f"{record.lead_names[columns[lead]]} {MARKS[code]}" if code else ""
         for code, lead in zip(codes.tolist(), leads.tolist(), strict=True)

@@ -232,5 +232,5 @@ class ModelPreprocessing:
 
 def _without_cache(settings: Preprocessing) -> Preprocessing:
     """Return the settings of the preprocessing alone: a dataset has more."""
-    names = [one.name for one in fields(Preprocessing) if one.name != "cache_dir"]
+    names = [one.name for one in fields(Preprocessing) if one.name not in ("cache_dir", "quality")]
     return Preprocessing(**{name: getattr(settings, name) for name in names})

@@ -27,7 +27,7 @@ from ecgexp.storage.reading import read_json, refusal
 FILE = "preprocessing.json"
 _FORMAT = 1
 _LEADS = tuple(one.name for one in fields(OwnPreprocessing) if one.name != "cache_dir")
-_SHARED = tuple(one.name for one in fields(SharedPreprocessing))
+_SHARED = tuple(one.name for one in fields(SharedPreprocessing) if one.name != "quality")
 
 
 class _Leads(TypedDict):

@@ -191,6 +191,8 @@ TABLE: tuple[Output, ...] = (
     *_holdout("file", "scores of held-out beats by class and by record",
         *(f"tables/{split}_{what}" for split in ("validation", "test")
           for what in ("summary.md", "per_record.csv"))),
+    *_holdout("file", "scores of held-out beats with and without those in segments without a "
+        "usable ECG", "tables/validation_quality.csv", "tables/test_quality.csv"),
     *_holdout("file", "10 seconds of signal around misclassified held-out beats; under a "
         "guarantee, only of patients without training beats",
         "tables/validation_strips.parquet", "tables/test_strips.parquet"),
@@ -266,11 +268,17 @@ TABLE: tuple[Output, ...] = (
         "and of the settings, and the accuracy by patient", "test_evaluation/*",
         "test_evaluation"),
     *_withheld("result key",
-        "classes without training beats; batches, rounds and clients without an update",
-        "notes/training", "notes/overlap", "notes/federated_baselines", "notes/records"),
+        "classes without training beats; training beats without a usable ECG; batches, rounds and "
+        "clients without an update", "notes/training", "notes/quality", "notes/overlap",
+        "notes/federated_baselines", "notes/records"),
     *_holdout("result key",
         "limitations of the scores; those that concern training beats are in private/", "notes/*",
         "notes"),
+    *_holdout("result key", "held-out beats without a usable ECG, and the scores with and without "
+        "them; under a guarantee, only of records without training beats", "quality/*", "quality",
+        "data/quality/marked/validation*", "data/quality/marked/test*"),
+    *_of("result key", "public", "settings", _SETTING, "data/quality/choice"),
+    *_withheld("result key", "training beats without a usable ECG", "data/quality*"),
     *_holdout("result key", "the classes of held-out beats, over which averages are taken",
         "classes_in_average/*", "classes_in_average"),
     *_of("result key", "public", "settings", "the statement", "privacy/*", "privacy"),

@@ -1,14 +1,17 @@
 """The data of a run with protocol errors; the counterpart of `ecgexp.experiment.data`."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.data.beats import BeatSet
+from ecgexp.data.datasets.base import quality_of
 from ecgexp.data.leakage import check_split
 from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.experiment.data import RunData, assemble, load_beats
+from ecgexp.experiment.quality import chosen
 from ecgexp.features.record_beats import transform_beats
 from ecgexp.seeding import Seeds
 
@@ -57,7 +60,10 @@ def load_run_data_with_errors(
     parts = experiment.split.split(beats, seeds.generator("split"))
     if not errors.augment_before_split:
         check_split(beats, parts)
-    return assemble(beats, parts, experiment.partition, seeds, features=lambda: features)
+    quality = quality_of(experiment.dataset)
+    parts, left_out = chosen(quality, beats, parts)
+    run_data = assemble(beats, parts, experiment.partition, seeds, features=lambda: features)
+    return replace(run_data, quality=quality, left_out=left_out)
 
 
 def shifted(features: Features) -> Features:

@@ -22,6 +22,7 @@ import ecgexp.experiment.run
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.console import Console, Stream
 from ecgexp.data import Split
+from ecgexp.data.quality.marks import MARKS, NOISE
 from ecgexp.experiment.data import assemble
 from ecgexp.tracking.evaluation_log import EvaluationLog
 from ecgexp.tracking.settings import NoTracking
@@ -109,8 +110,15 @@ def neighbor_of(load_run_data, unit):
         labels, signals = beats.labels.copy(), np.array(beats.signals_mv)
         labels[first] = 1 - labels[first]
         signals[first] *= -3
+        # Marks of their records, too, since they depend on the signal of a segment.
+        of_records = np.isin(beats.record_ids, beats.record_ids[first])
+        quality = np.where(of_records, MARKS.index(NOISE), beats.quality)
         beats = dataclasses.replace(
-            beats, labels=labels, signals_mv=signals, dropped={**beats.dropped, "symbol Q": 17}
+            beats,
+            labels=labels,
+            signals_mv=signals,
+            quality=quality,
+            dropped={**beats.dropped, "symbol Q": 17},
         )
         train = split.train if unit == "beat" else np.setdiff1d(split.train, first[1:])
         split = Split(
@@ -121,9 +129,10 @@ def neighbor_of(load_run_data, unit):
             }
         )
         features = dict(run_data.data.features) | {"signal": signals}
-        return assemble(
+        neighbor = assemble(
             beats, split, partition, seeds, features=lambda: features, overlap=run_data.data.overlap
         )
+        return dataclasses.replace(neighbor, quality=run_data.quality)
 
     return changed
 
@@ -183,3 +192,4 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
     ]
     assert kept[0]["data"] != kept[1]["data"]  # they are neighbors indeed
     assert kept[1]["data"]["dropped"]["symbol Q"] == 17
+    assert kept[1]["data"]["quality"]["marked"]["train"][NOISE]

@@ -34,6 +34,8 @@ RUNS = {
         "trainer.epochs=1",
         "trainer.expected_batch_size=2",
         "grouping.empty_class=drop",
+        "dataset.noise=6",  # so that some segments show no usable ECG
+        "dataset.quality=drop",
     ],
     "clients": [
         "trainer=federated",
@@ -120,6 +122,21 @@ def test_every_metric_tag_parameter_and_key_is_listed(made):
     assert publication.divide(read(folder, "result.json"))[1] == {}
     assert publication.divide(read(folder, "data.json"), under="data/")[1] == {}
     assert all("train" not in dataset["counts"] for dataset in stored["datasets"])
+
+
+def test_marked_training_beats_are_in_private(made):
+    _, folder, name = made
+    shown = read(folder, "data.json")["quality"]
+    assert set(shown["marked"]) == {"validation", "test"}
+    kept = read(folder, "private/values.json")
+    assert set(kept["data"]["quality"]) == {"marked", "left_out"}
+    if name == "record":
+        assert (folder / "tables" / "test_quality.csv").exists()
+        assert sum(kept["data"]["quality"]["left_out"].values()) > 0
+        assert (
+            "without_marked" in read(folder, "result.json")["quality"]["test"]["scores"]["accuracy"]
+        )
+        assert "dataset.quality=drop" in kept["notes"]["quality"][0]
 
 
 def test_what_is_withheld_is_in_private_for_its_owner(made):

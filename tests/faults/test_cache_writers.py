@@ -264,7 +264,7 @@ def test_truncated_file(tmp_path, caplog, share, which):
         (np.float32(1).tobytes(), np.float32(-1).tobytes()),
         (b"number 1", b"number 2"),
         (b'"left": 1', b'"left": 2'),
-        (b'"storage": 2', b'"storage": 9'),
+        (b'"storage": 3', b'"storage": 9'),
     ],
 )
 def test_changed_byte(tmp_path, caplog, old, new):

@@ -1,6 +1,7 @@
 """The page as JSON values with stable keys."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
         "other_annotations": read.others,
         "ungrouped": dict(inspection.ungrouped),
         "dropped": read.dropped,
+        "no_usable_ecg_seconds": _seconds(read.quality_s),
         "classes": [
             {
                 "name": one.name,
@@ -68,9 +70,15 @@ def _record(record: RecordFacts, inspection: Inspection, numbers: dict[str, int]
         "other_annotations": dict(record.others),
         "dropped": dict(record.dropped),
         "notes": dict(record.notes),
+        "no_usable_ecg_seconds": _seconds(record.quality_s),
+        "beats_without_usable_ecg": None if record.quality_s is None else record.marked,
         "beat_height_mv": [None if math.isnan(one) else one for one in record.height_mv],
         "rr_outliers": int(record.is_outlier.sum()) if shows_intervals else None,
     }
+
+
+def _seconds(quality_s: Mapping[str, float] | None) -> dict[str, float] | None:
+    return None if quality_s is None else {one: round(value, 3) for one, value in quality_s.items()}
 
 
 def _split(one: PossibleSplit) -> dict[str, Any]:

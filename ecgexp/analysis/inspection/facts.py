@@ -38,6 +38,9 @@ class RecordFacts:
       dropped: Reason -> number of beats that these settings leave out.
       notes: What the reader accepted although it is unusual -> how often.
       height_mv: Median height of its beats, peak to peak, for each used lead; NaN without a beat.
+      quality_s: Reason -> seconds of segments in which a used lead shows no usable ECG; see
+        `ecgexp.data.quality.segments`. None if they were not looked for.
+      marked: Its annotated beats in such segments.
       rr_s: (num_intervals,) float32, the intervals between its annotated beats.
       rr_samples: (num_intervals,) int64, the beat that ends each interval, as in `r_samples`.
     """
@@ -57,6 +60,8 @@ class RecordFacts:
     dropped: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     height_mv: tuple[float, ...] = ()
+    quality_s: Mapping[str, float] | None = None
+    marked: int = 0
     rr_s: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     rr_samples: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -64,6 +69,13 @@ class RecordFacts:
     def num_beats(self) -> int:
         """Annotated beats."""
         return sum(self.symbols.values())
+
+    @property
+    def usable_share(self) -> float:
+        """Share of its duration in which every used lead shows a usable ECG; NaN if unknown."""
+        if self.quality_s is None or not self.seconds:
+            return float("nan")
+        return 1 - sum(self.quality_s.values()) / self.seconds
 
     @property
     def is_outlier(self) -> np.ndarray:
@@ -108,6 +120,15 @@ class ReadRecords:
     def usable(self) -> list[RecordFacts]:
         """Records that can be read."""
         return [record for record in self.records if not record.reason]
+
+    @property
+    def quality_s(self) -> dict[str, float]:
+        """Reason -> seconds of all records without a usable ECG, the longest first."""
+        total: dict[str, float] = {}
+        for record in self.records:
+            for reason, seconds in (record.quality_s or {}).items():
+                total[reason] = total.get(reason, 0.0) + seconds
+        return dict(sorted(total.items(), key=lambda one: -one[1]))
 
     @property
     def symbols(self) -> dict[str, int]:

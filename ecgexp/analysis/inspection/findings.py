@@ -14,13 +14,16 @@ from ecgexp.analysis.inspection.facts import (
     RecordFacts,
 )
 from ecgexp.data.formats.leads import FIRST_LEAD
-from ecgexp.formatting import BLANK, count_text
+from ecgexp.formatting import BLANK, count_text, percent_text
 
 if TYPE_CHECKING:
     from ecgexp.config.data_settings import DataSettings
 
 LOWEST_MV, HIGHEST_MV = 0.05, 15.0
 """A record whose median beat is lower or higher probably has a wrong gain, or no signal."""
+
+MOST_UNUSABLE = 0.05
+"""A record that shows no usable ECG for a larger share of its duration is named."""
 
 _LEVELS = ("error", "warning", "note")
 _NAMED = 6
@@ -40,6 +43,7 @@ def findings_of(inspection: Inspection, settings: "DataSettings") -> list[Findin
         *_classes(inspection, settings),
         *_chosen_split(inspection),
         *_amplitudes(inspection),
+        *_quality(inspection),
         *_intervals(inspection),
         *_patients(inspection),
         *_notes(inspection),
@@ -166,6 +170,28 @@ def _amplitudes(inspection: Inspection) -> Iterator[Finding]:
                 f"high; correct the gain or the unit of its header, or leave it out"
             )
             yield Finding(level="warning", text=text)
+
+
+def _quality(inspection: Inspection) -> Iterator[Finding]:
+    """Yield a warning on records that show no usable ECG for more than a twentieth."""
+    found = [one for one in inspection.read.usable if one.usable_share < 1 - MOST_UNUSABLE]
+    if not found:
+        return
+    found.sort(key=lambda one: one.usable_share)
+    names = named(
+        [f"{one.record_id} {percent_text(1 - one.usable_share)} ({_longest(one)})" for one in found]
+    )
+    text = (
+        f"no usable ECG in more than {percent_text(MOST_UNUSABLE)} of the duration of {names}; "
+        "correct their gain or choose another lead, leave them out by dataset.records=, or use "
+        "dataset.quality=drop, which leaves such beats out of training"
+    )
+    yield Finding(level="warning", text=text)
+
+
+def _longest(record: RecordFacts) -> str:
+    seconds = record.quality_s or {}
+    return max(seconds, key=lambda reason: seconds[reason])
 
 
 def _intervals(inspection: Inspection) -> Iterator[Finding]:

@@ -108,13 +108,28 @@ def _records(inspection: Inspection) -> Table:
     return Table(
         name="records",
         caption="Records",
-        columns=["record", "Hz", "duration", "leads", "gaps", height, *names, "RR outliers", ""],
+        columns=[
+            "record",
+            "Hz",
+            "duration",
+            "leads",
+            "gaps",
+            "no usable ECG",
+            height,
+            *names,
+            "RR outliers",
+            "",
+        ],
         groups=[
             [_record(record, inspection, classes, names)] for record in inspection.read.records
         ],
         is_sortable=True,
         row_name="remark",
-        notes=["Annotated beats of each class, also those that are left out."],
+        notes=[
+            "Annotated beats of each class, also those that are left out.",
+            "No usable ECG: share of the duration in which a used lead is flat, at the rails, off, "
+            "noise, or implausible in amplitude or rate.",
+        ],
     )
 
 
@@ -125,7 +140,7 @@ def _record(
     names: Sequence[str],
 ) -> list[str]:
     if record.reason:
-        return [record.record_id, *[NO_VALUE] * (6 + len(names)), record.reason]
+        return [record.record_id, *[NO_VALUE] * (7 + len(names)), record.reason]
     beats = dict.fromkeys(names, 0)
     for symbol, number in record.symbols.items():
         if symbol in classes:
@@ -139,8 +154,18 @@ def _record(
         Cell(words.time_text(record.seconds), record.seconds) if record.seconds else NO_VALUE,
         ", ".join(f"{lead} (used)" if lead in record.used else lead for lead in record.leads),
         Cell(words.time_text(gap_s), gap_s) if gap_s else NO_VALUE,
+        _quality(record),
         NO_VALUE if math.isnan(height) else Cell(f"{height:.2f}", height),
         *(_count(number) for number in beats.values()),
         _count(outliers) if record.record_id in inspection.shown else "not shown",
         f"without lead {record.missing}" if not record.used else "",
     ]
+
+
+def _quality(record: RecordFacts) -> str:
+    if record.quality_s is None or not record.seconds:
+        return NO_VALUE
+    share = sum(record.quality_s.values()) / record.seconds
+    if not share:
+        return Cell("0", 0.0)
+    return Cell(f"{percent_text(share)} ({', '.join(record.quality_s)})", share)

@@ -24,6 +24,7 @@ from ecgexp.data.identity import check_signals_once, copies, window_hashes
 from ecgexp.data.preprocessing.one_record import choose_leads, preprocess_record
 from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, check_nothing_unusual
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
+from ecgexp.data.quality.segments import codes_and_seconds
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.digests import FileDigests
 
@@ -108,6 +109,10 @@ class _Part:
             self.records.append(RecordFacts(record_id=name, reason=reason))
             return
         windows = part["signals_mv"]
+        quality_s, marked = None, 0
+        if self.preprocessing.quality != "ignore":
+            codes, quality_s = codes_and_seconds(record, columns)
+            marked = int(np.count_nonzero(codes))
         self.records.append(
             replace(
                 facts,
@@ -116,6 +121,8 @@ class _Part:
                 dropped=Counter(reasons[reasons != ""].tolist())
                 + Counter({OUTSIDE_RECORD: record.num_beats_outside}),
                 height_mv=_height(windows),
+                quality_s=quality_s,
+                marked=marked,
             )
         )
         self.hashes[name] = window_hashes(windows)

@@ -9,11 +9,12 @@ from ecgexp.analysis.inspection.facts import (
     ClassFacts,
     Inspection,
     PossibleSplit,
+    ReadRecords,
     RecordFacts,
     TypicalBeats,
 )
 from ecgexp.data.beats import BeatSet
-from ecgexp.formatting import BLANK, count_text, significant_text
+from ecgexp.formatting import BLANK, count_text, percent_text, significant_text
 
 CAVEATS = (
     "Counts and typical beats are no evaluation: choose settings by training and validation beats, "
@@ -44,6 +45,7 @@ def facts(inspection: Inspection) -> list[tuple[str, str]]:
         ("used leads", _counted(lead for record in usable for lead in record.used)),
         ("beat height", _heights(usable, units(inspection.labeled))),
         ("gaps", _gaps(usable)),
+        ("signal quality", _quality(read)),
         ("symbols", counts(read.symbols) or "no beat is annotated"),
         ("other marks", counts(read.others)),
         ("left out", counts(read.dropped)),
@@ -139,6 +141,25 @@ def _heights(records: list[RecordFacts], unit: str) -> str:
     return (
         f"{middle}{BLANK}{unit} peak to peak ({low} to {high}): the median beat of each "
         "record and used lead"
+    )
+
+
+def reasons(quality_s: Mapping[str, float]) -> str:
+    """Return how long records show no usable ECG, by reason: `noise 20 s · flat 1.5 min`."""
+    return " · ".join(f"{reason} {time_text(seconds)}" for reason, seconds in quality_s.items())
+
+
+def _quality(read: ReadRecords) -> str:
+    known = [record for record in read.usable if record.quality_s is not None]
+    if not known:
+        return ""
+    seconds = sum(record.seconds for record in known)
+    bad = sum(read.quality_s.values())
+    if not bad:
+        return "every segment of the used leads shows a usable ECG"
+    return (
+        f"{percent_text(bad / seconds)} of the duration shows no usable ECG "
+        f"({reasons(read.quality_s)}), with {count_text(sum(one.marked for one in known))} beats"
     )
 
 

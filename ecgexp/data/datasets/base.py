@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
+from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing, Quality
 
 if TYPE_CHECKING:
     from ecgexp.data.formats.record import Record
@@ -78,3 +78,22 @@ class HasSource(Protocol):
           DataError: There are no records, or they cannot be found.
         """
         ...
+
+
+@runtime_checkable
+class HasQuality(Protocol):
+    """A dataset whose settings say what to do with beats that show no usable ECG."""
+
+    @property
+    def quality(self) -> Quality:
+        """As in `SharedPreprocessing`."""
+        ...
+
+
+def quality_of(dataset: Dataset) -> Quality:
+    """Return what to do with beats that show no usable ECG: `ignore` if nothing can be known.
+
+    Args:
+      dataset: The settings; beats that somebody else cut have no segments to look at.
+    """
+    return dataset.quality if isinstance(dataset, HasQuality) else "ignore"

@@ -268,9 +268,14 @@ def joined(
         name: {key: value for beats in loaded for key, value in getattr(beats, name).items()}
         for name in ("dropped", "skipped", "templates_mv", "annotated")
     }
+    codes = [
+        beats.quality if len(beats.quality) else np.zeros(len(beats), np.int8) for beats in loaded
+    ]
+    is_marked = any(len(beats.quality) for beats in loaded)
     return {
         **columns,
         **merged,
+        "quality": np.concatenate(codes) if is_marked else np.zeros(0, np.int8),
         "fs_hz": loaded[0].fs_hz,
         "lead_names": lead_names,
         "database": database,

@@ -30,7 +30,7 @@ from ecgexp.storage.reading import open_plain, read_json
 FORMAT_VERSION = 6
 """Part of every key. Increase it when preprocessing gives other values for the same settings."""
 
-STORAGE_VERSION = 2
+STORAGE_VERSION = 3
 """Increase it when the layout of an entry changes; entries of other versions are ignored."""
 
 _DAMAGE = (
@@ -53,6 +53,7 @@ _KINDS = {
     "r_samples": "i",
     "templates_mv": "f",
     "annotated": "i",
+    "quality": "i",
 }
 _PREFIX, _PART, _ARRAYS = "beats-", ".part", "arrays"
 _log = logging.getLogger(__name__)
@@ -190,6 +191,7 @@ def _write(path: Path, key: str, cached: CachedBeats) -> None:
         "num_annotated": [beats.annotated[record].shape[1] for record in beats.templates_mv],
     }
     arrays = {name: getattr(beats, name) for name in COLUMNS}
+    arrays["quality"] = beats.quality
     arrays["templates_mv"] = np.asarray([*beats.templates_mv.values()], np.float32)
     places = [beats.annotated[record] for record in beats.templates_mv]
     arrays["annotated"] = np.concatenate([np.zeros((2, 0), np.int64), *places], axis=1)

@@ -26,6 +26,8 @@ from ecgexp.data.preprocessing.one_record import (
 )
 from ecgexp.data.preprocessing.settings import OnError, OnProgress, Preprocessing
 from ecgexp.data.preprocessing.windows import template
+from ecgexp.data.quality.marks import VERSION as QUALITY_VERSION
+from ecgexp.data.quality.segments import record_codes
 from ecgexp.settings.declaration import DataError, check_named_once, placed
 from ecgexp.storage.digests import FileDigests, digest
 
@@ -106,6 +108,7 @@ def preprocess_records(
             "libraries": [np.__version__, scipy.__version__],
         }
         | ({"strict": True} if strict else {})
+        | ({} if preprocessing.quality == "ignore" else {"quality": QUALITY_VERSION})
         | ({"on_error": on_error, "skipped": skipped} if on_error == "skip" else {})
     )
     cached = load_or_preprocess(preprocessing.cache_dir, key, preprocess)
@@ -180,6 +183,9 @@ class _Preprocessed:
             self.without_lead.append(record_id)
             return
         part, reasons, annotated = preprocess_record(record, columns, preprocessing)
+        if preprocessing.quality != "ignore":
+            codes, _ = record_codes(record, columns)
+            part["quality"] = codes[reasons == ""]
         spellings_of = zip(preprocessing.leads, preprocessing.lead_spellings, strict=True)
         for (lead, spellings), column in zip(spellings_of, columns, strict=True):
             used = record.lead_names[column]

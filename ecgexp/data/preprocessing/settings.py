@@ -24,6 +24,7 @@ OnProgress = Callable[[int, int, str], None]
 Layout = Literal["wfdb", "kaggle_csv"]
 Verify = Literal["published", "header"]
 OnError = Literal["stop", "skip"]
+Quality = Literal["ignore", "mark", "drop"]
 
 
 def _text(value: Any) -> Any:
@@ -80,6 +81,10 @@ class SharedPreprocessing:
       relocate_ms: Move every R peak to the largest signed value of the first lead, after baseline
         removal and resampling, within ± this duration; 0 uses the annotated sample. The R peak of a
         negative QRS complex moves to another wave. RR intervals stay those of the annotations.
+      quality: What to do with beats in segments that show no usable ECG, see
+        `ecgexp.data.quality.segments`. `mark`: count them, and score with and without them; `drop`:
+        in addition, leave them out of the training set, and of no other; `ignore`: do not look for
+        them.
     """
 
     fs_hz: Frequency = 360.0
@@ -87,6 +92,7 @@ class SharedPreprocessing:
     bandpass_hz: tuple[Positive, Positive] = (0.5, 40.0)
     window_ms: tuple[Milliseconds, Milliseconds] = (250.0, 250.0)
     relocate_ms: Milliseconds = 0.0
+    quality: Quality = "mark"
 
     knows_patients: ClassVar[bool] = True
     has_records: ClassVar[bool] = True

@@ -14,8 +14,9 @@
 
 `contrast` divides the reference peak of the envelope of 10 ± 3 Hz (the second highest of its maxima
 over 2 s) by its lower quartile, as the detector of Pan & Tompkins separates a level of peaks from
-one of noise. The definition is our own, and so is that of the peaks: the largest value of the
-envelope within ± 200 ms, above 0.3 of the reference peak.
+one of noise. The definition is our own, and so is that of QRS complexes: the largest value of the
+envelope within ± 200 ms, for the rate above 0.3 of the reference peak, for the longest gap above
+0.1 of it, since a premature beat may be three times as high as the others.
 
 Pan & Tompkins 1985, doi:10.1109/TBME.1985.325532. Li, Mark & Clifford 2008,
 doi:10.1088/0967-3334/29/1/002. Clifford, Behar, Li & Rezek 2012, doi:10.1088/0967-3334/33/9/1419.
@@ -37,7 +38,7 @@ _RAMP_S = 0.25  # at both ends of a segment, before its spectrum is computed
 _ENVELOPE_HZ = 50.0
 _QRS_HZ, _QRS_WIDTH_HZ = 10.0, 3.0  # center and standard deviation of the band of QRS complexes
 _REFRACTORY_S = 0.2
-_LEAST_OF_PEAK = 0.3  # of the reference peak
+_HIGH, _LOW = 0.3, 0.1  # of the reference peak
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,12 +208,13 @@ def _qrs(
     windows = np.array_split(power, max(1, round(seconds / 2)), axis=1)
     highest = np.sort([window.max(axis=1) for window in windows], axis=0)
     peak_level = highest[-max(1, 2 * len(windows) // 5)]
-    is_peak &= power > _LEAST_OF_PEAK**2 * peak_level[:, None]
+    is_high = is_peak & (power > _HIGH**2 * peak_level[:, None])
+    is_low = is_peak & (power > _LOW**2 * peak_level[:, None])
     ends = np.ones((len(power), 1), bool)
-    rows, places = np.nonzero(np.concatenate([ends, is_peak, ends], axis=1))
+    rows, places = np.nonzero(np.concatenate([ends, is_low, ends], axis=1))
     gaps = np.diff(places, append=0)  # negative from the end of a segment to the next one
     longest = np.maximum.reduceat(gaps, np.searchsorted(rows, np.arange(len(power))))
     place = power.shape[1] // 4
     quiet = np.partition(power, place, axis=1)[:, place]
     contrast = np.divide(peak_level, quiet, out=np.full(len(peak_level), np.inf), where=quiet > 0)
-    return np.sqrt(contrast), 60 * is_peak.sum(axis=1) / seconds, longest / _ENVELOPE_HZ
+    return np.sqrt(contrast), 60 * is_high.sum(axis=1) / seconds, longest / _ENVELOPE_HZ

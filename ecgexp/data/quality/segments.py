@@ -7,7 +7,7 @@
 | `implausible amplitude` | `range_mv` above 15 mV; the largest QRS complexes have about 8 mV |
 | `lead off` | flat in half of its seconds; or as below, with `baseline` below 0.2 |
 | `noise` | `slow_power` below 0.9; or `contrast` below 9 and `kurtosis` below 10 |
-| `implausible rate` | no QRS complex for 4 s; or fewer than 20 or more than 250 per minute |
+| `implausible rate` | no QRS complex for 4 s, or more than 250 per minute |
 
 The first mark that applies counts. `indices` defines the indices and cites their sources. The
 thresholds are constants, chosen on DS1 of mitdb such that at most 0.5 % of its beats are marked, by
@@ -23,14 +23,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecgexp.data.formats.record import Record
 from ecgexp.data.quality.indices import filtered, indices_of, kurtosis_of
+from ecgexp.data.quality.marks import AMPLITUDE, FLAT, LEAD_OFF, MARKS, NOISE, RAILS, RATE
 
 SEGMENT_S = 10.0
-NO_MARK = ""
-FLAT, RAILS, AMPLITUDE = "flat", "at the rails", "implausible amplitude"
-LEAD_OFF, NOISE, RATE = "lead off", "noise", "implausible rate"
-MARKS = (NO_MARK, FLAT, RAILS, AMPLITUDE, LEAD_OFF, NOISE, RATE)
-"""All marks; `BeatSet.quality` has their places in this tuple."""
 
 _LEAST_RANGE_MV = 0.05
 _HIGHEST_RANGE_MV = 15.0
@@ -39,7 +36,7 @@ _MOST_FLAT = 0.5
 _LEAST_SLOW_POWER = 0.9
 _LEAST_CONTRAST, _LEAST_KURTOSIS = 9.0, 10.0
 _LEAST_BASELINE = 0.2
-_LEAST_PER_MIN, _MOST_PER_MIN = 20.0, 250.0
+_MOST_PER_MIN = 250.0
 _LONGEST_GAP_S = 4.0
 
 
@@ -104,13 +101,67 @@ def beat_codes(
       >>> [MARKS[code] for code in codes]
       ['flat', 'flat']
     """
-    codes, leads = np.zeros(len(rows), np.int8), np.zeros(len(rows), np.int64)
-    for number, lead_mv in enumerate(leads_mv):
-        of_segments, length = _of_lead(lead_mv, fs_hz)
-        found = of_segments[np.clip(rows // length, 0, len(of_segments) - 1)]
-        is_new = (codes == 0) & (found != 0)
-        codes[is_new], leads[is_new] = found[is_new], number
-    return codes, leads
+    codes, leads, length = _of_segments(leads_mv, fs_hz)
+    places = np.clip(rows // length, 0, len(codes) - 1)
+    return codes[places], leads[places]
+
+
+def record_codes(record: Record, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mark of each beat of a record; see `beat_codes`.
+
+    Args:
+      record: The record.
+      columns: Columns of the leads that are used.
+
+    Returns:
+      codes: (num_beats,) int8, places in `MARKS`, for each of `record.beat_samples`.
+      leads: (num_beats,) int64, place in `columns` of the lead that has the mark.
+    """
+    return beat_codes(_leads(record, columns), record.signal_hz, _rows(record))
+
+
+def codes_and_seconds(
+    record: Record, columns: Sequence[int]
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Return the mark of each beat of a record, and how long its leads show no usable ECG.
+
+    Args:
+      record: The record.
+      columns: Columns of the leads that are used.
+
+    Returns:
+      codes: (num_beats,) int8, places in `MARKS`, for each of `record.beat_samples`.
+      seconds: Mark -> seconds of the segments that have it, without zeros.
+    """
+    codes, _, length = _of_segments(_leads(record, columns), record.signal_hz)
+    starts = np.arange(len(codes)) * length
+    seconds = np.diff(starts, append=len(record.signals_mv)) / record.signal_hz
+    sums = np.bincount(codes, seconds, minlength=len(MARKS)).tolist()
+    places = np.clip(_rows(record) // length, 0, len(codes) - 1)
+    return codes[places], {
+        mark: total for mark, total in zip(MARKS[1:], sums[1:], strict=True) if total
+    }
+
+
+def _leads(record: Record, columns: Sequence[int]) -> list[np.ndarray]:
+    return [np.ascontiguousarray(record.signals_mv[:, column]) for column in columns]
+
+
+def _rows(record: Record) -> np.ndarray:
+    return record.beat_samples * record.samples_per_frame
+
+
+def _of_segments(
+    leads_mv: Sequence[np.ndarray], fs_hz: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return (num_segments,) int8 codes, the lead of each, and the samples of a segment."""
+    of_leads = [_of_lead(lead_mv, fs_hz) for lead_mv in leads_mv]
+    codes, length = of_leads[0]
+    leads = np.zeros(len(codes), np.int64)
+    for number, (others, _) in enumerate(of_leads[1:], 1):
+        is_new = (codes == 0) & (others != 0)
+        codes, leads = np.where(is_new, others, codes), np.where(is_new, number, leads)
+    return codes, leads, length
 
 
 def _of_lead(lead_mv: np.ndarray, fs_hz: float) -> tuple[np.ndarray, int]:
@@ -145,7 +196,6 @@ def mark_codes(segments_mv: np.ndarray, fs_hz: float) -> np.ndarray:
         mark(LEAD_OFF, without_qrs & (found.baseline < _LEAST_BASELINE))
         mark(NOISE, without_qrs)
         mark(NOISE, found.slow_power < _LEAST_SLOW_POWER)
-        rate = found.peaks_per_min
-        mark(RATE, (rate < _LEAST_PER_MIN) | (rate > _MOST_PER_MIN))
-        mark(RATE, found.longest_gap_s > _LONGEST_GAP_S)
+        too_fast = found.peaks_per_min > _MOST_PER_MIN
+        mark(RATE, too_fast | (found.longest_gap_s > _LONGEST_GAP_S))
     return codes

@@ -31,7 +31,24 @@ class DataValues(TypedDict, total=False):
     patients: dict[str, Count]
     dropped: dict[str, Count]
     skipped: dict[str, str]
+    quality: "QualityValues"
     notes: list[str]
+
+
+class QualityValues(TypedDict, total=False):
+    """Beats in segments without a usable ECG, by reason."""
+
+    choice: str
+    marked: dict[str, dict[str, Count]]
+    left_out: dict[str, Count]
+
+
+class MarkedValues(TypedDict, total=False):
+    """The scores of a split with and without its marked beats."""
+
+    beats: Count
+    marked: dict[str, Count]
+    scores: dict[str, dict[str, float | None]]
 
 
 class PrivacyValues(TypedDict, total=False):
@@ -90,6 +107,7 @@ class ResultValues(TypedDict):
     metrics: NotRequired[dict[str, float | None]]
     undefined: NotRequired[dict[str, str]]
     classes_in_average: NotRequired[dict[str, list[str]]]
+    quality: NotRequired[dict[str, MarkedValues]]
     notes: NotRequired[dict[str, list[str]]]
     test_evaluation: NotRequired[EvaluationValues | None]
     selection: NotRequired[SelectionValues | None]
@@ -111,6 +129,8 @@ class Result:
       undefined: metric -> why it has no value.
       classes_in_average: split -> classes with at least one true beat, over which macro F1 and
         other averages are taken.
+      quality: split -> its beats in segments without a usable ECG, by reason, and its scores with
+        and without them.
       notes: subject (`classes`, `training`, `selection`, `test`, …) -> limits of the scores, in
         sentences.
       test_evaluation: how often the store has evaluated on these test beats, and what that allows
@@ -128,6 +148,7 @@ class Result:
     metrics: Mapping[str, float] = field(default_factory=dict)
     undefined: Mapping[str, str] = field(default_factory=dict)
     classes_in_average: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     test_evaluation: Mapping[str, Any] | None = None
     selection: Mapping[str, Any] | None = None

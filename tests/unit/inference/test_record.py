@@ -35,10 +35,11 @@ def detector(monkeypatch):
 def usable(monkeypatch):
     """Take the flat signals of these records for usable ones."""
 
-    def unmarked(leads_mv, fs_hz, rows):
-        return np.zeros(len(rows), np.int8), np.zeros(len(rows), int)
+    def unmarked(record, columns):
+        number = len(record.beat_samples)
+        return np.zeros(number, np.int8), np.zeros(number, int)
 
-    monkeypatch.setattr(module, "beat_codes", unmarked)
+    monkeypatch.setattr(module, "record_codes", unmarked)
 
 
 @pytest.mark.usefixtures("usable")

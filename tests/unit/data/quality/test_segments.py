@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 import quality_signals as signals
 
-from ecgexp.data.quality.segments import (
-    AMPLITUDE,
-    FLAT,
-    LEAD_OFF,
-    MARKS,
-    NOISE,
-    RAILS,
-    RATE,
-    beat_codes,
-    mark_segments,
-    segment_marks,
-)
+from ecgexp.data.quality.marks import AMPLITUDE, FLAT, LEAD_OFF, MARKS, NOISE, RAILS, RATE
+from ecgexp.data.quality.segments import beat_codes, mark_segments, segment_marks
 
 HZ = signals.HZ
 noise_of = signals.noise_mv
@@ -78,6 +68,12 @@ def test_possible_rates_are_not_marked(rr_s):
 
 def test_too_few_beats_are_marked():
     assert segment_marks(signals.ecg_mv(30, rr_s=5.0), HZ)[0].tolist() == [RATE] * 3
+
+
+def test_premature_beats_of_three_times_the_height_are_not_marked():
+    times = np.arange(round(30 * HZ)) / HZ
+    premature = sum(3 * np.exp(-(((times - at) / 0.02) ** 2)) for at in np.arange(1.5, 30, 4.0))
+    assert set(segment_marks(signals.ecg_mv(30) + premature, HZ)[0].tolist()) == {""}
 
 
 def test_baseline_wander_alone_is_not_marked(ecg_mv):
