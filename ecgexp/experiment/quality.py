@@ -77,7 +77,7 @@ def reasons_of(beats: BeatSet, rows: np.ndarray) -> dict[str, int]:
     return {mark: number for mark, number in pairs if number}
 
 
-def may_be_told(run_data: "RunData", split: str) -> bool:
+def may_be_published(run_data: "RunData", split: str) -> bool:
     """Return whether marks of held-out beats may be published.
 
     A mark depends on 10 s of signal. Where a guarantee protects single beats, and a record has
@@ -107,7 +107,7 @@ def describe(run_data: "RunData") -> dict[str, Any]:
     marked = {
         split: reasons_of(run_data.beats, rows)
         for split, rows in run_data.indices.items()
-        if split == "train" or may_be_told(run_data, split)
+        if split == "train" or may_be_published(run_data, split)
     }
     left_out = reasons_of(run_data.beats, run_data.left_out)
     return {"quality": {"choice": run_data.quality, "marked": marked, "left_out": left_out}}
@@ -206,10 +206,10 @@ def marked_scores(
       probabilities: (num_beats, classes) of the split's beats.
 
     Returns:
-      The scores with and without marked beats; None if marks are not known or may not be told.
+      The scores with and without marked beats; None if marks are not known or may not be published.
     """
     beats, rows = run_data.beats, run_data.indices[split]
-    if not len(beats.quality) or not may_be_told(run_data, split):
+    if not len(beats.quality) or not may_be_published(run_data, split):
         return None
     is_usable = ~beats.is_marked[rows]
     scores: Mapping[str, tuple[float, float]] = {}

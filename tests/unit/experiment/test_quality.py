@@ -1,4 +1,4 @@
-"""Marked beats leave the training set only, and scores are told with and without them."""
+"""Marked beats leave the training set only, and scores are given with and without them."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -113,7 +113,7 @@ def test_marked_training_beats_are_not_published(made):
     assert set(notes) == {"private"}
 
 
-def test_marks_of_records_with_training_beats_are_not_told(made):
+def test_marks_of_records_with_training_beats_are_withheld(made):
     """A mark depends on 10 s of signal, and so on training beats of the same record."""
     run_data = dataclasses.replace(made("split=intra_patient"), withholds_training=True)
     assert set(describe_data(run_data)["quality"]["marked"]) == {"train"}
