@@ -88,7 +88,7 @@ def constant_training(self, data, *, build_model, ledger, on_progress, **_):
             step=step,
             weights=lambda: weights,
             train_metrics=measured,
-            dp_event=None,
+            dp_event=ledger.plan.step_event,
             checkpoint=lambda: TrainerState(arrays={}, meta={"ledger": ledger.to_dict()}),
         )
 
