@@ -18,6 +18,7 @@ from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.evaluation.metrics import score
 from ecgexp.formatting import count_text, score_text
 from ecgexp.settings.declaration import DataError
+from ecgexp.settings.installation import to_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def without_marked(beats: BeatSet, parts: Split) -> tuple[Split, np.ndarray]:
         raise DataError(
             "dataset.quality=drop: no training beat is in a segment with a usable ECG; use "
             "dataset.quality=mark, or correct the gain and the leads of the records, which "
-            "ecgexp-inspect shows."
+            f"{to_type('ecgexp-inspect')} shows."
         )
     return replace(parts, train=parts.train[~is_marked]), parts.train[is_marked]
 
