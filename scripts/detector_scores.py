@@ -4,10 +4,12 @@ uv run python scripts/detector_scores.py data/mitdb/1.0.0 [--gqrs]
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from ecgexp.cli.streams import command
 from ecgexp.data.formats.single_record import read_single
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
 from ecgexp.evaluation.beat_matching import match_beats
@@ -21,6 +23,7 @@ def gqrs_peaks(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
     return np.unique(found + round(0.035 * fs_hz))
 
 
+@command
 def main() -> None:
     """Print a line for each record, and the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -40,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
