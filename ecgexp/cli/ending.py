@@ -36,6 +36,7 @@ class Ending:
       error: message of the error that ended it.
       limit: message of `max_minutes`, if that ended it.
       values: what `console.json=true` prints; None: read from the folder of the run.
+      recorded: bytes of the run's `metrics.jsonl` when the run was accepted; None: it was not.
     """
 
     run_dir: Path | None = None
@@ -45,6 +46,7 @@ class Ending:
     error: str | None = None
     limit: str | None = None
     values: Mapping[str, Any] | None = None
+    recorded: int | None = None
     _stdout: int | None = None
 
     @property
@@ -54,10 +56,16 @@ class Ending:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the run, or the sweep, has begun: it has a result, of whatever status."""
-        return self.values is not None or (
-            self.run_dir is not None and (self.run_dir / "result.json").is_file()
-        )
+        """Whether the run, or the sweep, has begun.
+
+        It has a result, of whatever status, or recorded a metric, after which a full disk may have
+        prevented the result.
+        """
+        if self.values is not None or self.run_dir is None:
+            return self.values is not None
+        if (self.run_dir / "result.json").is_file():
+            return True
+        return self.recorded is not None and _num_bytes(self.run_dir) > self.recorded
 
     def note_signal(self, name: str) -> None:
         """Note the signal that ends the command."""
@@ -104,11 +112,17 @@ current = Ending()
 """The end of the command of this process."""
 
 
+def _num_bytes(run_dir: Path) -> int:
+    file = run_dir / "metrics.jsonl"
+    return file.stat().st_size if file.is_file() else 0
+
+
 def remember(experiment: "Experiment", run_dir: Path) -> None:
     """Note the run of this command, for its end."""
     current.run_dir = run_dir.absolute()
     current.step_name = experiment.trainer.step_name
     current.num_steps = experiment.trainer.num_steps
+    current.recorded = _num_bytes(current.run_dir)
 
 
 @contextmanager

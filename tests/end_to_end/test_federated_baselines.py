@@ -54,7 +54,7 @@ class RunComparison:
         plan = experiment.trainer.plan(experiment.privacy, self.run_data.data)
         training_loop = TrainingLoop(experiment, self.run_data, Seeds(0), Ledger(plan))
         model_selector = ModelSelector(experiment.selection, is_private=False)
-        model_selector.weights = self.initial = training_loop._build_model().get_weights()
+        model_selector.weights = self.initial = training_loop.runtime.build().get_weights()
         probabilities = training_loop.probabilities(
             model_selector.weights, self.run_data.split.test
         )

@@ -119,7 +119,8 @@ def test_installed_package_works_as_the_checkout_does(wheel_environment, away):
     assert said["foreign"] == said["imported"] == []
     assert set(said["refused"]) == {name for name in said["names"] if "federated" in name}
     for text in said["refused"].values():
-        assert 'pip install --no-deps -r "$(ecgexp-doctor --federated-requirements)"' in text
+        doctor = wheel_environment / "ecgexp-doctor"  # not on the PATH
+        assert f'pip install --no-deps -r "$({doctor} --federated-requirements)"' in text
     assert sorted(said["shown"]) == [name for name in SCRIPTS if name != "ecgexp"]
     assert all(name in text for name, text in said["shown"].items())
     assert all((wheel_environment / name).is_file() for name in SCRIPTS)
@@ -152,7 +153,8 @@ def test_installed_command_trains_without_network(wheel_environment, away, plugi
     assert model["plugins"] == {"my_ecg": run_json["tags"]["plugin.my_ecg"]}
     result = json.loads((away[0] / "private" / "result.json").read_text(encoding="utf-8"))
     assert result["notes"]["plug-ins"] == [
-        "the guarantee also rests on code of the plug-in my_ecg (my-ecg 0.1.0): model"
+        "the guarantee also rests on code of the plug-in my_ecg (my-ecg 0.1.0): model; see "
+        "privacy_statement.txt"
     ]
     assert list((away[0] / "predicted").glob("*.ecgexp"))
     for name in ("centralized", "private"):

@@ -191,7 +191,7 @@ MUTANTS = [
     (per_layer_clip, probes.layers_are_clipped_together, "kernel"),
     (copies_as_units, probes.all_views_of_a_beat_are_one_unit, "a beat with four views"),
     (copies_in_the_sampler, probes.all_views_of_a_beat_are_one_unit, "units in the plan"),
-    (padding_counts, probes.physical_batches_change_nothing, "physical batches of 3"),
+    (padding_counts, probes.physical_batches_change_nothing, "physical batches of 64"),
     (
         not_finite_passes,
         probes.what_is_not_finite_contributes_nothing,

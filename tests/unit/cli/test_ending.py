@@ -102,6 +102,14 @@ def test_json_of_a_run_out_of_time_has_a_status_of_its_own(tmp_path, capfd, curr
     assert found["resume"].startswith("ecgexp resume=")
 
 
+def test_run_that_recorded_a_metric_had_begun_without_a_result(tmp_path, current):
+    folder = current.run_dir = run_folder(tmp_path / "run")
+    (folder / "metrics.jsonl").write_text("{}\n")
+    assert not current.has_begun  # the entry is of an earlier command
+    current.recorded = 0
+    assert current.has_begun
+
+
 @pytest.mark.parametrize(("status", "code"), [(None, 2), ("FAILED", 1)])
 def test_exit_code_says_whether_the_run_had_begun(tmp_path, current, status, code, capsys):
     current.run_dir = run_folder(tmp_path / "run", status=status)
