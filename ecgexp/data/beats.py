@@ -61,6 +61,26 @@ def least_known(ways: Iterable[PatientsAre]) -> PatientsAre:
     return max(ways, key=get_args(PatientsAre).index)
 
 
+def in_order_of_rows(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different ids in the order of their first rows, which no renaming changes.
+
+    Args:
+      ids: (num_beats,) str, of records or patients.
+
+    Returns:
+      different: (num_ids,) str.
+      places: (num_beats,) int64, place of the id of each beat in `different`.
+
+    Example:
+      >>> different, places = in_order_of_rows(np.array(["b", "a", "b"]))
+      >>> different.tolist(), places.tolist()
+      (['b', 'a'], [0, 1, 0])
+    """
+    names, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return names[order], np.argsort(order)[inverse]
+
+
 def databases(text: str) -> tuple[str, ...]:
     """Return the databases in `BeatSet.database`: one, or the training and the test database."""
     return tuple(text.split(_ARROW))
@@ -109,6 +129,9 @@ class BeatSet:
       labels: (num_beats,) int64, class index; empty before a grouping is applied.
       class_names: The classes, in the order of the labels; empty before a grouping is applied.
       dropped: reason -> number of dropped beats.
+      recordings: record -> hexadecimal digest of its signal files, which is the same for a record
+        under any name and any preprocessing; a record without files has no entry. Of training
+        records it is private data and is written nowhere.
       skipped: record -> why it cannot be read, for records that are left out because of
         `dataset.on_error=skip`.
       parts: (num_beats,) str, `"train"` for beats of the training database, `"test"` for those of
@@ -145,6 +168,7 @@ class BeatSet:
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
+    recordings: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     parts: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U5"))
     patients_are: PatientsAre = "stated"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ecgexp.data.beats import BeatSet
+from ecgexp.data.beats import BeatSet, in_order_of_rows
 from ecgexp.settings.declaration import DataError
 
 _CANDIDATES = 512
@@ -17,6 +17,10 @@ def hold_out_patients(
     patient is wanted on the kept side. Among equal draws, the one is used whose held-out share of
     every class is nearest to `fraction`. With few patients, a single draw often leaves a rare class
     on one side only.
+
+    **Guarantees**: The draw depends on the order of the patients' rows and not on their names, so
+    that the same recordings under pseudonyms are divided in the same way
+    (`tests/unit/data/test_splits.py`).
 
     Args:
       beats: Labeled beats.
@@ -34,7 +38,7 @@ def hold_out_patients(
     """
     if fraction == 0:
         return rows, rows[:0]
-    patients, owner = np.unique(beats.patient_ids[rows], return_inverse=True)
+    patients, owner = in_order_of_rows(beats.patient_ids[rows])
     if len(patients) < 2:
         raise DataError(
             f"split: {len(patients)} patient cannot be divided into two groups; use more records "

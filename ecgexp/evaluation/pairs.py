@@ -1,11 +1,18 @@
 """Matching of the beats of two models' predictions, independent of their order."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ecgexp.settings.declaration import DataError
+
+_SAME = 0.8
+"""Share of the beats of two records at equal samples from which they are the same record."""
+
+_FEWEST = 3
+"""Beats that a record must have to be recognized by them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +85,10 @@ class Pairs:
 def match(a: Predictions, b: Predictions) -> Pairs:
     """Match the beats of two models by record and sample.
 
+    Records may have other names in B, and patients too, as those of own recordings do if one run
+    has pseudonyms: a record that only A has and one that only B has are the same if their beats are
+    at the same samples (see `_renamed`). Patients are the same if they have the same beats.
+
     Args:
       a: Predictions of A.
       b: Predictions of B, in any order.
@@ -86,26 +97,27 @@ def match(a: Predictions, b: Predictions) -> Pairs:
       The common beats.
 
     Raises:
-      DataError: The classes differ, a beat occurs twice, no beat is common, or a common beat has
-        different true classes or patients in A and B.
+      DataError: The classes differ, a beat occurs twice, no beat is common, a common beat has
+        different true classes in A and B, or the beats of one patient are those of several in the
+        other.
     """
     if set(a.class_names) != set(b.class_names):
         raise DataError(
             f"A has the classes {', '.join(a.class_names)}, and B has {', '.join(b.class_names)}; "
             "compare models of the same grouping"
         )
-    keys_a, keys_b = _keys(a, b)
+    keys_a, keys_b = _keys(a, replace(b, records=_renamed(a, b)))
     for name, predictions, keys in (("A", a, keys_a), ("B", b, keys_b)):
         _check_once(name, predictions, keys)
     common, rows_a, rows_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     if not len(common):
         raise DataError(
             f"A has {len(keys_a)} beats and B has {len(keys_b)} other ones, so that none is "
-            "common; compare predictions of the same split, of own recordings with equal "
-            "dataset.pseudonyms and the same key"
+            "common; compare predictions of the same split, made with the same seed"
         )
     _check_same("true class", a, a.classes[rows_a], b.classes[rows_b], rows_a)
-    _check_same("patient", a, a.patients[rows_a], b.patients[rows_b], rows_a)
+    patients = _named_alike(a.patients[rows_a], b.patients[rows_b])
+    _check_same("patient", a, a.patients[rows_a], patients, rows_a)
     return Pairs(
         labels=_indices(a.classes[rows_a], a.class_names),
         predicted_a=_indices(a.predicted[rows_a], a.class_names),
@@ -115,6 +127,52 @@ def match(a: Predictions, b: Predictions) -> Pairs:
         only_a=len(keys_a) - len(common),
         only_b=len(keys_b) - len(common),
     )
+
+
+def _renamed(a: Predictions, b: Predictions) -> np.ndarray:
+    """Return the records of B's beats, (num_beats,) str, with A's names for those renamed.
+
+    A record that only A has and one that only B has are taken for the same one if both have
+    `_FEWEST` beats or more, `_SAME` of the beats of each are at samples of the other, and this
+    holds for no other record. Two recordings do not agree in so many samples by chance.
+    """
+    own, others = (_samples_of(one) for one in (a, b))
+    only_a = {name: found for name, found in own.items() if name not in others}
+    only_b = {name: found for name, found in others.items() if name not in own}
+    holders: dict[int, list[str]] = {}
+    for name, samples in only_a.items():
+        for sample in samples:
+            holders.setdefault(sample, []).append(name)
+    found: dict[str, list[str]] = {}
+    for name, samples in only_b.items():
+        shared = Counter(holder for sample in samples for holder in holders.get(sample, ()))
+        for holder, number in shared.items():
+            if number >= max(_FEWEST, _SAME * len(samples), _SAME * len(only_a[holder])):
+                found.setdefault(name, []).append(holder)
+    taken = Counter(holder for holders in found.values() for holder in holders)
+    names = {
+        name: holders[0]
+        for name, holders in found.items()
+        if len(holders) == 1 and taken[holders[0]] == 1
+    }
+    return np.asarray([names.get(name, name) for name in b.records.tolist()], np.str_)
+
+
+def _samples_of(predictions: Predictions) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for record, sample in zip(
+        predictions.records.tolist(), predictions.samples.tolist(), strict=True
+    ):
+        found.setdefault(record, set()).add(sample)
+    return found
+
+
+def _named_alike(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return `theirs`, (num_beats,) str, with the names in `ours` of patients of the same beats."""
+    name_of = dict(zip(theirs.tolist(), ours.tolist(), strict=True))
+    is_one_to_one = len(set(name_of.values())) == len(name_of)
+    alike = np.asarray([name_of[name] for name in theirs.tolist()], np.str_)
+    return alike if is_one_to_one and (alike == ours).all() else theirs
 
 
 def _keys(a: Predictions, b: Predictions) -> tuple[np.ndarray, np.ndarray]:

@@ -41,20 +41,38 @@ def configuration_digest(params: Mapping[str, Any]) -> str:
 def test_set_digest(beats: BeatSet, rows: np.ndarray, *, by_beat: bool) -> str:
     """Return the digest that identifies a test set, however its beats are preprocessed.
 
-    It is that of the database and the test records, so that another window, filter, grouping or
-    division of the other records does not begin a new count. Of a split by beat, it is that of the
-    single test beats.
+    It is that of the signal files of the test records, so that another window, filter, grouping or
+    division of the other records, another name and pseudonyms do not begin a new count; a record
+    that was converted to another format does. Of a split by beat, it is that of the single test
+    beats, and of beats that are cut already, that of the rows.
+
+    **Guarantees** (`tests/unit/experiment/test_logged_evaluation.py`): it does not depend on names
+    of the database, of records or of patients. It depends on test records or, of a split by beat,
+    on test beats alone, so that no privacy guarantee of training beats is affected. It has no key:
+    reports compare runs of several stores by it, and the predictions of the test beats, which are
+    published, reveal more to somebody who has the same recordings.
 
     Args:
       beats: all beats.
       rows: indices of the test beats.
       by_beat: whether beats of one patient may be in several parts of the split.
     """
-    records = beats.record_ids[rows].tolist()
-    if not by_beat:
-        return digest({"database": beats.database, "records": sorted(set(records))})
-    places = zip(records, beats.r_samples[rows].tolist(), strict=True)
-    return digest({"database": beats.database, "beats": sorted(places)})
+    if beats.cut_elsewhere:
+        contents = (hashlib.sha256(beats.signals_mv[row].tobytes()).hexdigest() for row in rows)
+        symbols = beats.symbols[rows].tolist()
+        return digest({"rows": sorted(zip(contents, symbols, strict=True))})
+    places: dict[str, list[int]] = {}
+    for record, sample in zip(
+        beats.record_ids[rows].tolist(), beats.r_samples[rows].tolist(), strict=True
+    ):
+        places.setdefault(record, []).append(sample)
+    if by_beat:
+        return digest({"beats": sorted(sorted(samples) for samples in places.values())})
+    whole = [
+        beats.recordings.get(record) or digest(sorted(samples))
+        for record, samples in places.items()
+    ]
+    return digest({"recordings": sorted(whole)})
 
 
 def evaluated_run(

@@ -264,8 +264,8 @@ TABLE: tuple[Output, ...] = (
         topic="time and memory"),
     *_holdout("result key", "the selected epoch, and its validation score", "selection/*",
         "selection"),
-    *_holdout("result key", "how often these test beats were evaluated, digests of the test set "
-        "and of the settings, and the accuracy by patient", "test_evaluation/*",
+    *_holdout("result key", "how often these test beats were evaluated, digests of the test "
+        "records and of the settings, and the accuracy by patient", "test_evaluation/*",
         "test_evaluation"),
     *_withheld("result key",
         "classes without training beats; training beats without a usable ECG; batches, rounds and "

@@ -35,9 +35,9 @@ def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Ite
     if digests[0] != digests[1]:
         shown = " and ".join(digest[:12] if digest else "none" for digest in digests)
         yield (
-            f"Different data: the digests of the beats differ ({shown}): the files or their "
-            "windows differ, or the runs are from two "
-            "stores, each with its own key"
+            f"Different data: the digests of the beats differ ({shown}): the files, their "
+            "windows or dataset.pseudonyms differ, or the runs are from two stores, each with its "
+            "own key"
         )
     for key, run in (("A", a), ("B", b)):
         if run.has_old_names:

@@ -21,8 +21,12 @@ from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.source import RecordSource
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.identity import check_signals_once, copies, window_hashes
-from ecgexp.data.preprocessing.one_record import choose_leads, preprocess_record
-from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, check_nothing_unusual
+from ecgexp.data.preprocessing.one_record import (
+    check_nothing_unusual,
+    choose_leads,
+    preprocess_record,
+)
+from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 from ecgexp.data.quality.segments import codes_and_seconds
 from ecgexp.settings.declaration import DataError

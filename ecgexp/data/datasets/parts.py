@@ -266,7 +266,7 @@ def joined(
     check_no_copies(columns["record_ids"], columns["signals_mv"])
     merged = {
         name: {key: value for beats in loaded for key, value in getattr(beats, name).items()}
-        for name in ("dropped", "skipped", "templates_mv", "annotated")
+        for name in ("dropped", "skipped", "templates_mv", "annotated", "recordings")
     }
     codes = [
         beats.quality if len(beats.quality) else np.zeros(len(beats), np.int8) for beats in loaded
@@ -321,6 +321,7 @@ def _prefixed(beats: BeatSet, name: str) -> BeatSet:
         patient_ids=np.char.add(f"{name}/", beats.patient_ids),
         templates_mv={f"{name}/{record}": median for record, median in beats.templates_mv.items()},
         annotated={f"{name}/{record}": places for record, places in beats.annotated.items()},
+        recordings={f"{name}/{record}": found for record, found in beats.recordings.items()},
         dropped={f"{name}: {reason}": count for reason, count in beats.dropped.items()},
         skipped={f"{name}/{record}": reason for record, reason in beats.skipped.items()},
     )

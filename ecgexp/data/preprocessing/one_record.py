@@ -188,6 +188,30 @@ def remove_baseline(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocess
     return lead_mv
 
 
+def check_nothing_unusual(record: Record) -> None:
+    """Check that nothing in a record is unusual: every annotation is inside, nothing is noted.
+
+    Args:
+      record: The record.
+
+    Raises:
+      DataError: An annotation is before the first sample or after the last one, or the reader
+        accepted something unusual (`Record.notes`).
+    """
+    if record.outside:
+        counts = ", ".join(f"{symbol} {count}" for symbol, count in record.outside.items())
+        raise DataError(
+            f"dataset.strict=true: record {record.record_id} has {sum(record.outside.values())} "
+            f"annotations outside its signal ({counts}); correct its annotation file, or use "
+            "dataset.strict=false, which leaves them out and counts them"
+        )
+    for note, count in record.notes.items():
+        raise DataError(
+            f"dataset.strict=true: record {record.record_id}: {note}, {count} in all; correct its "
+            "files, or use dataset.strict=false, which accepts and counts this"
+        )
+
+
 def check_frequencies(record: Record, preprocessing: Preprocessing) -> None:
     """Check that a record can be resampled and filtered at its frequency.
 

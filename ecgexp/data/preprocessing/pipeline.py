@@ -4,7 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import scipy
 from ecgexp.console import NOTE
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.formats.leads import FIRST_LEAD, find_lead
-from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.source import RecordSource
 from ecgexp.data.identity import check_no_copies, check_signals_once
 from ecgexp.data.preprocessing.cache import FORMAT_VERSION, CachedBeats, load_or_preprocess
 from ecgexp.data.preprocessing.one_record import (
     LEFT_RECORD,
+    check_nothing_unusual,
     choose_leads,
     preprocess_record,
     substitutes_of,
@@ -72,7 +72,8 @@ def preprocess_records(
     digests = FileDigests(preprocessing.cache_dir, source.folder)
     found = digests.of(files)
     source.check_files(found)
-    check_signals_once({name: source.signal_files_of(name) for name in files_of}, found)
+    signals = {name: source.signal_files_of(name) for name in files_of}
+    check_signals_once(signals, found)
     content = digest(
         {
             "format": FORMAT_VERSION,
@@ -115,7 +116,11 @@ def preprocess_records(
     for level, lines in ((NOTE, cached.notes), (logging.WARNING, cached.warnings)):
         for line in lines:
             _log.log(level, "%s", placed(line, path, type(preprocessing)))
-    return cached.beats
+    recordings = {
+        name: digest(sorted({found[path] for path in signals[name]}))
+        for name in cached.beats.annotated
+    }
+    return replace(cached.beats, recordings=recordings)
 
 
 def _files(
@@ -287,27 +292,3 @@ def _counted_line(name: str, what: str, counts: Mapping[str, int]) -> str:
         f"{name}: {what}, {sum(counts.values())} in all: {records} (dataset.strict=true refuses "
         "such records)"
     )
-
-
-def check_nothing_unusual(record: Record) -> None:
-    """Check that nothing in a record is unusual: every annotation is inside, nothing is noted.
-
-    Args:
-      record: The record.
-
-    Raises:
-      DataError: An annotation is before the first sample or after the last one, or the reader
-        accepted something unusual (`Record.notes`).
-    """
-    if record.outside:
-        counts = ", ".join(f"{symbol} {count}" for symbol, count in record.outside.items())
-        raise DataError(
-            f"dataset.strict=true: record {record.record_id} has {sum(record.outside.values())} "
-            f"annotations outside its signal ({counts}); correct its annotation file, or use "
-            "dataset.strict=false, which leaves them out and counts them"
-        )
-    for note, count in record.notes.items():
-        raise DataError(
-            f"dataset.strict=true: record {record.record_id}: {note}, {count} in all; correct its "
-            "files, or use dataset.strict=false, which accepts and counts this"
-        )

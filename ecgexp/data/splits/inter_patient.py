@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp.data.beats import BeatSet
+from ecgexp.data.beats import BeatSet, in_order_of_rows
 from ecgexp.data.datasets.catalog import find_database
 from ecgexp.data.holdout import hold_out_patients
 from ecgexp.data.splits.base import Split, is_mitdb, require_mitdb
@@ -168,7 +168,8 @@ class PatientKFold:
         Raises:
           DataError: There are fewer patients than folds.
         """
-        num_patients = len(np.unique(beats.patient_ids))
+        patients, owner = in_order_of_rows(beats.patient_ids)
+        num_patients = len(patients)
         if num_patients < self.num_folds:
             raise DataError(
                 f"split.num_folds={self.num_folds}: there are only {num_patients} patients; use "
@@ -180,7 +181,7 @@ class PatientKFold:
         folds = StratifiedGroupKFold(
             self.num_folds, shuffle=True, random_state=int(rng.integers(2**31))
         )
-        training, test = list(folds.split(beats.labels, beats.labels, beats.patient_ids))[self.fold]
+        training, test = list(folds.split(beats.labels, beats.labels, owner))[self.fold]
         found = _with_validation(
             beats, training, test, self.validation_fraction, rng, shared=(), notes=()
         )
@@ -268,7 +269,7 @@ def _with_fewer_patients(
     """
     if number is None:
         return split
-    patients = rng.permutation(np.unique(beats.patient_ids[split.train]))
+    patients = rng.permutation(in_order_of_rows(beats.patient_ids[split.train])[0])
     if number > len(patients):
         raise DataError(
             f"split.num_train_patients={number}: there are fewer training patients; use a smaller "

@@ -42,6 +42,20 @@ def parts(split):
 
 
 @pytest.mark.parametrize("kind", [InterPatient, PatientKFold])
+def test_division_does_not_depend_on_names(kind):
+    """Pseudonyms are in another order than names, and must not change who is tested."""
+    beats = replace(mitdb_like(), database="own")
+    names = np.unique(beats.patient_ids)
+    places = rng(5).permutation(1000)[: len(names)]
+    hidden = dict(zip(names, [f"p{place}" for place in places], strict=True))
+    renamed = replace(beats, patient_ids=np.array([hidden[name] for name in beats.patient_ids]))
+    for number in (None, 5):
+        found = [kind(num_train_patients=number).split(one, rng()) for one in (beats, renamed)]
+        for own, other in zip(*map(parts, found), strict=True):
+            np.testing.assert_array_equal(own, other)
+
+
+@pytest.mark.parametrize("kind", [InterPatient, PatientKFold])
 def test_fewer_training_patients_are_nested(kind):
     beats = mitdb_like()
     whole = kind().split(beats, rng())

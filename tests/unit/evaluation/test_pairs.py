@@ -84,7 +84,7 @@ def test_classes_keep_an_order_that_is_not_alphabetical():
         ),
         (
             said([("300", 77, "p9", "N", "N")]),
-            "A has 5 beats and B has 1 other ones, so that none is common; .*dataset.pseudonyms",
+            "A has 5 beats and B has 1 other ones, so that none is common; .*the same seed",
         ),
         (
             said(changed(1, **{"class": "S"})),
@@ -106,6 +106,48 @@ def test_classes_keep_an_order_that_is_not_alphabetical():
 def test_predictions_that_cannot_be_paired_are_refused(other, message):
     with pytest.raises(DataError, match=message):
         match(said(BEATS), other)
+
+
+def renamed(beats, **names):
+    return [
+        (names.get(f"r{record}", record), sample, names.get(patient, patient), *rest)
+        for record, sample, patient, *rest in beats
+    ]
+
+
+WHOLE = [
+    *BEATS,
+    *[(record, at, patient, "N", "N") for record, patient in (("100", "p1"), ("101", "p2"))
+      for at in range(500 + 11 * int(record), 9000, 250)],
+]  # fmt: skip
+
+
+def test_records_and_patients_under_pseudonyms_are_matched():
+    hidden = renamed(WHOLE, r100="x1", r101="x0", r201="x3", r202="x2", p1="q2", p2="q1", p3="q0")
+    pairs = match(said(WHOLE), said(hidden[1:]))
+    assert len(pairs.labels) == len(WHOLE) - 3  # 201 and 202 have a beat each
+    assert (pairs.only_a, pairs.only_b) == (3, 2)
+    assert set(pairs.patients.tolist()) == {"p1", "p2"}
+    assert pairs.predicted_a.tolist() == pairs.predicted_b.tolist()
+
+
+def test_other_recordings_are_not_taken_for_renamed_ones():
+    other = [(f"x{record}", at + 7, *rest) for record, at, *rest in WHOLE]
+    with pytest.raises(DataError, match="none is common"):
+        match(said(WHOLE), said(other))
+
+
+def test_copies_under_two_names_are_not_guessed():
+    copies = [beat for beat in WHOLE if beat[0] == "100"]
+    twice = [*renamed(copies, r100="x"), *renamed(copies, r100="y")]
+    with pytest.raises(DataError, match="none is common"):
+        match(said(WHOLE), said(twice))
+
+
+def test_renamed_patients_are_those_of_the_same_beats_only():
+    mixed = renamed(WHOLE, r100="x0", r101="x1", p1="q", p2="q")
+    with pytest.raises(DataError, match="another patient in B than in A"):
+        match(said(WHOLE), said(mixed))
 
 
 def test_negative_samples_are_not_matched_to_another_record():

@@ -26,6 +26,10 @@ def run_data():
         record_ids=np.array(["1", "1", "1", "1", "2", "2", "3", "3"]),
         patient_ids=np.array(["a", "a", "a", "a", "b", "b", "c", "c"]),
         r_samples=np.arange(8),
+        signals_mv=np.arange(16.0).reshape(8, 2),
+        symbols=np.array(list("NNNVNVNN")),
+        recordings={"1": "d1", "2": "d2", "3": "d3"},
+        cut_elsewhere=False,
         labels=np.array([0, 0, 0, 1, 0, 1, 0, 0]),
         class_names=("N", "V"),
         knows_patients=True,
@@ -63,6 +67,38 @@ def test_a_test_set_is_that_of_its_records_not_of_preprocessing(run_data):
     assert test_set_digest(beats, np.arange(8), by_beat=False) != whole
     single = test_set_digest(beats, rows, by_beat=True)
     assert test_set_digest(beats, rows[1:], by_beat=True) != single
+    beats.cut_elsewhere = True
+    assert test_set_digest(beats, rows[1:], by_beat=False) != test_set_digest(
+        beats, rows, by_beat=False
+    )
+
+
+@pytest.mark.parametrize("cut_elsewhere", [False, True])
+@pytest.mark.parametrize("by_beat", [False, True])
+def test_a_test_set_has_no_name(run_data, by_beat, cut_elsewhere):
+    beats, rows = run_data.beats, run_data.indices["test"]
+    beats.cut_elsewhere = cut_elsewhere
+    found = test_set_digest(beats, rows, by_beat=by_beat)
+    beats.database = "renamed"
+    beats.record_ids = np.array(["r9", "r9", "r9", "r9", "r4", "r4", "r1", "r1"])
+    beats.patient_ids = beats.record_ids
+    beats.recordings = {"r9": "d1", "r4": "d2", "r1": "d3"}
+    assert test_set_digest(beats, rows, by_beat=by_beat) == found
+
+
+@pytest.mark.parametrize("by_beat", [False, True])
+def test_a_test_set_depends_on_no_other_beat(run_data, by_beat):
+    """Else its published digest would be one of training beats, which no ε covers."""
+    beats, rows = run_data.beats, run_data.indices["test"]
+    if by_beat:
+        rows = rows[::2]
+    others = np.setdiff1d(np.arange(8), rows)
+    found = test_set_digest(beats, rows, by_beat=by_beat)
+    beats.r_samples[others] += 100
+    beats.signals_mv[others] += 1
+    trained = beats.recordings if by_beat else {"3": "d3"}
+    beats.recordings = {**beats.recordings, **dict.fromkeys(trained, "other")}
+    assert test_set_digest(beats, rows, by_beat=by_beat) == found
 
 
 def test_a_failed_final_evaluation_is_counted(tmp_path, run_data, monkeypatch):

@@ -51,6 +51,13 @@ def test_ids_name_nobody_and_beats_are_unchanged(named, caplog):
         assert read(str(beats.record_ids[0])).patient_id == beats.patient_ids[0]
 
 
+def test_recordings_are_recognized_without_their_names(named):
+    plain, beats = hidden(named, pseudonyms=False).load(), hidden(named, fs_hz=250).load()
+    assert list(plain.recordings) == list(plain.annotated) != list(beats.recordings)
+    assert list(plain.recordings.values()) == list(beats.recordings.values())
+    assert len(set(plain.recordings.values())) == 3
+
+
 def test_equal_keys_give_equal_pseudonyms_and_others_do_not(named):
     first, again = hidden(named).load(), hidden(named).load()
     assert beats_sha256(first) == beats_sha256(again)
