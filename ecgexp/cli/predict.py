@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ecgexp.analysis.find_runs import StoredRun
     from ecgexp.console import ProgressBar
     from ecgexp.data.formats.csv_layout import CsvLayout
+    from ecgexp.data.formats.labels import Labels
     from ecgexp.inference.model import TrainedModel
     from ecgexp.inference.record import Annotated, Source
     from ecgexp.models.classifier import Classifier
@@ -98,6 +99,7 @@ def predict(options: argparse.Namespace, *, begun: float | None = None) -> "list
     from ecgexp.inference import output_files
     from ecgexp.inference.csv_columns import csv_layout
     from ecgexp.inference.model import layout_settings, load_model
+    from ecgexp.inference.symbol_labels import trained_labels
 
     begun = time.monotonic() if begun is None else begun
     check_extension(options.extension)
@@ -134,7 +136,21 @@ def predict(options: argparse.Namespace, *, begun: float | None = None) -> "list
     run = run or named_run(options.run, "RUN ", store=options.store)
     model = load_model(run)
     model.classifier.build()
-    return _annotate_all(model, stems, options, csv, begun)
+    reading = _Reading(csv=csv, labels=trained_labels(layout_settings(run)))
+    return _annotate_all(model, stems, options, reading, begun)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """How records are read: as in training, or as typed.
+
+    Attributes:
+      csv: What the columns of CSV recordings mean.
+      labels: What states the symbol of an annotated beat.
+    """
+
+    csv: "CsvLayout"
+    labels: "Labels"
 
 
 def _names_and_settings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -194,7 +210,7 @@ def _annotate_all(
     model: "TrainedModel",
     stems: Sequence[Path],
     options: argparse.Namespace,
-    csv: "CsvLayout",
+    reading: _Reading,
     begun: float,
 ) -> "list[Annotated]":
     from ecgexp.inference import output_files, report
@@ -212,7 +228,7 @@ def _annotate_all(
             bar = _RecordBar(progress_bar, stem.name, number, len(stems))
             bar.show(0.0, "")
             try:
-                made_from = made_from_of(model.classifier, stem, options, csv)
+                made_from = made_from_of(model.classifier, stem, options, reading)
                 if options.resume and _is_finished(stem, made_from, options):
                     finished += 1
                     remarks.append(f"{stem.name}: was annotated before the interruption")
@@ -221,7 +237,7 @@ def _annotate_all(
                     options.output, stem.name, made_from, overwrite=options.overwrite
                 ) as scratch:
                     annotated, notes = _annotated(
-                        model, stem, options, csv, scratch, bar, is_alone=len(stems) == 1
+                        model, stem, options, reading, scratch, bar, is_alone=len(stems) == 1
                     )
                     _check_no_copy([*done, annotated])
                     _write(model, annotated, made_from, options)
@@ -299,21 +315,22 @@ def _write(
 
 
 def made_from_of(
-    classifier: "Classifier", stem: Path, options: argparse.Namespace, csv: "CsvLayout"
+    classifier: "Classifier", stem: Path, options: argparse.Namespace, reading: _Reading
 ) -> dict[str, object]:
     """Return what determines the annotations of a record, as JSON values."""
     from ecgexp import __version__
     from ecgexp.data.formats.single_record import files_of_single
     from ecgexp.storage.digests import file_sha256
 
-    files = files_of_single(stem, options.annotator, csv)
+    files = files_of_single(stem, options.annotator, reading.csv)
     return {
         "version": __version__,
         "model": classifier.digest,
         "files": {path.name: file_sha256(path) for path in files if path.is_file()},
         "beats": options.beats,
         "lead": options.lead,
-        "csv": asdict(csv),
+        "csv": asdict(reading.csv),
+        "symbols": [reading.labels.symbols_from, dict(reading.labels.symbols)],
     }
 
 
@@ -351,7 +368,7 @@ def _annotated(
     model: "TrainedModel",
     stem: Path,
     options: argparse.Namespace,
-    csv: "CsvLayout",
+    reading: _Reading,
     scratch: Path,
     bar: _RecordBar,
     *,
@@ -367,7 +384,7 @@ def _annotated(
     from ecgexp.inference import report
     from ecgexp.inference.streamed import annotate_streamed
 
-    reference = reference_file(stem, options.annotator, csv)
+    reference = reference_file(stem, options.annotator, reading.csv)
     may_have_reference = reference is None or reference.is_file()
     database = database_of(stem)
     preprocessing = model.classifier.preprocessing.for_records_of(str(database)).with_aliases(
@@ -378,7 +395,8 @@ def _annotated(
         annotator=options.annotator if may_have_reference else None,
         leads=preprocessing.records.lead_spellings,
         database=database,
-        csv=csv,
+        csv=reading.csv,
+        labels=reading.labels,
         scratch=scratch,
     )
     record = streamed.record

@@ -78,9 +78,9 @@ def window_hashes(signals_mv: np.ndarray) -> list[int | None]:
     Returns:
       One entry for each beat.
     """
+    if not signals_mv.size:
+        return [None] * len(signals_mv)
     rows = np.ascontiguousarray(signals_mv).reshape(len(signals_mv), -1)
-    if not rows.size:
-        return [None] * len(rows)
     width = rows.shape[1] * rows.itemsize
     content = rows.data.cast("B")
     changes = (rows.min(axis=1) < rows.max(axis=1)).tolist()

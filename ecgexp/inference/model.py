@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgexp.data.beats import databases
 from ecgexp.evaluation.stored_tables import read_predictions
-from ecgexp.inference import csv_columns
+from ecgexp.inference import csv_columns, symbol_labels
 from ecgexp.inference.own_records import SETTINGS, OwnRecords, own_records
 from ecgexp.inference.training_patients import Exposure, exposure_of
 from ecgexp.models.classifier import Classifier
@@ -178,8 +178,8 @@ def _exposure(run: FinishedRun, database: str) -> Exposure:
 
 
 def layout_settings(run: FinishedRun) -> dict[str, Any]:
-    """Return the parameters of a run that say what the columns of CSV recordings mean."""
-    names = (*csv_columns.SETTINGS, "dataset.parts")
+    """Return the parameters of a run that say what columns of CSV files and symbols mean."""
+    names = (*csv_columns.SETTINGS, *symbol_labels.names_in(run.params), "dataset.parts")
     return {name: _setting(run, name) for name in names if name in run.params}
 
 

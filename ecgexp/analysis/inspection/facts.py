@@ -78,6 +78,12 @@ class RecordFacts:
         return 1 - sum(self.quality_s.values()) / self.seconds
 
     @property
+    def unusable_share(self) -> float:
+        """Share without a usable ECG, of which gaps are subtracted; NaN if unknown."""
+        gap_s = max((self.gap_s.get(lead, 0.0) for lead in self.used), default=0.0)
+        return 1 - self.usable_share - (gap_s / self.seconds if self.seconds else 0.0)
+
+    @property
     def is_outlier(self) -> np.ndarray:
         """(num_intervals,) bool: True for RR intervals that are too short or too long."""
         return (self.rr_s < SHORTEST_RR_S) | (self.rr_s > LONGEST_RR_S)

@@ -64,11 +64,17 @@ def _unreadable(inspection: Inspection) -> Iterator[Finding]:
             yield Finding(level="error", text=text)
     for reason in inspection.read.repeated:
         yield Finding(level="error", text=reason)
-    usable = inspection.read.usable
-    if bare := [record.record_id for record in usable if not record.num_beats]:
+    bare = [record for record in inspection.read.usable if not record.num_beats]
+    if bare:
+        in_notes = (
+            "dataset.symbols_from=aux_note_or_symbol if the notes of their annotations state the "
+            "beats, "
+            if any(record.others for record in bare)
+            else ""
+        )
         text = (
-            f"{named(bare)}: no beat is annotated; use ecgexp-predict to annotate them, or leave "
-            "them out by dataset.records="
+            f"{named([record.record_id for record in bare])}: no beat is annotated; use {in_notes}"
+            "ecgexp-predict to annotate them, or leave them out by dataset.records="
         )
         yield Finding(level="warning", text=text)
 
@@ -98,7 +104,8 @@ def _leads(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(level="note", text=text)
     for lead, why in unusable.items():
         names = named([record_id for record_id, _ in why])
-        text = f"{names}: lead {lead} is not used by these settings and could not be: {why[0][1]}"
+        reason = why[0][1].rpartition("; ")[0]  # without the remedy, which is not needed
+        text = f"{names}: lead {lead} is not used by these settings and could not be: {reason}"
         yield Finding(level="note", text=text)
 
 
@@ -173,13 +180,13 @@ def _amplitudes(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _quality(inspection: Inspection) -> Iterator[Finding]:
-    """Yield a warning on records that show no usable ECG for more than a twentieth."""
-    found = [one for one in inspection.read.usable if one.usable_share < 1 - MOST_UNUSABLE]
+    """Yield a warning on records without a usable ECG in more than a twentieth, gaps apart."""
+    found = [one for one in inspection.read.usable if one.unusable_share > MOST_UNUSABLE]
     if not found:
         return
-    found.sort(key=lambda one: one.usable_share)
+    found.sort(key=lambda one: -one.unusable_share)
     names = named(
-        [f"{one.record_id} {percent_text(1 - one.usable_share)} ({_longest(one)})" for one in found]
+        [f"{one.record_id} {percent_text(one.unusable_share)} ({_longest(one)})" for one in found]
     )
     text = (
         f"no usable ECG in more than {percent_text(MOST_UNUSABLE)} of the duration of {names}; "

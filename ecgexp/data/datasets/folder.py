@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
 
@@ -13,7 +13,7 @@ from ecgexp.data.datasets.base import ReadRecord
 from ecgexp.data.datasets.catalog import published_databases
 from ecgexp.data.datasets.recorded import names_of
 from ecgexp.data.formats.csv_layout import CsvLayout
-from ecgexp.data.formats.record import Format
+from ecgexp.data.formats.record import Format, SymbolsFrom
 from ecgexp.data.preprocessing.settings import (
     Leads,
     Name,
@@ -57,8 +57,8 @@ class FolderFiles(CsvLayout, OwnPreprocessing):
       formats: Formats that are used, e.g. `[edf]`; None: all of them, where a CSV file counts as a
         record if its heading names a time column or units, or a table of annotations is beside it.
       annotator: Suffix of the annotation files.
-      symbols_from: What states the symbol of a beat: the `symbol` of its annotation, or its
-        `aux_note`. A table has symbols only.
+      symbols_from: What states the symbol of a beat: the `symbol` of its annotation, its
+        `aux_note`, or `aux_note_or_symbol`: the note if it states one. A table has symbols only.
       symbols: Own symbol or note -> symbol of WFDB, e.g. `{PVC: V}`. Others that are not of WFDB
         are no beats; a note counts them.
       patients: A CSV with the columns `record` and `patient` that names the patient of every
@@ -79,7 +79,7 @@ class FolderFiles(CsvLayout, OwnPreprocessing):
     leads: Leads = Field(default=None, validate_default=True)
     formats: Annotated[tuple[Format, ...] | None, Field(min_length=1)] = None
     annotator: Annotated[Name, Field(max_length=16, pattern="^[A-Za-z0-9]+$")] = "atr"
-    symbols_from: Literal["symbol", "aux_note"] = "symbol"
+    symbols_from: SymbolsFrom = "symbol"
     symbols: Symbols = Field(default_factory=dict)
     patients: Folder | None = None
     patient_pattern: Name | None = None

@@ -5,13 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 
+from ecgexp.data.formats.record import SymbolsFrom
 from ecgexp.data.formats.wfdb_annotations import SYMBOLS
-
-SymbolsFrom = Literal["symbol", "aux_note"]
 
 WITHOUT_NOTE = "annotation without a note, which is no beat with dataset.symbols_from=aux_note"
 OTHER_NOTE = (
@@ -33,7 +31,8 @@ class Labels:
     (`tests/unit/data/test_labels.py`).
 
     Attributes:
-      symbols_from: `symbol`: the annotation's symbol; `aux_note`: its note.
+      symbols_from: `symbol`: the annotation's symbol; `aux_note`: its note; `aux_note_or_symbol`:
+        its note if that is a symbol of WFDB or mapped to one, else its symbol.
       symbols: Symbol or note -> symbol of WFDB; others stay as they are.
 
     Example:
@@ -59,6 +58,12 @@ class Labels:
         """
         from_notes = self.symbols_from == "aux_note"
         texts = [text.strip() for text in (aux_notes if from_notes else symbols).tolist()]
+        if self.symbols_from == "aux_note_or_symbol":
+            stated = [text.strip() for text in aux_notes.tolist()]
+            texts = [
+                note if self.symbols.get(note, note) in _KNOWN else text
+                for note, text in zip(stated, texts, strict=True)
+            ]
         mapped = [self.symbols.get(text, text) for text in texts]
         unknown = Counter(text for text in mapped if text not in _KNOWN)
         if not from_notes:

@@ -9,6 +9,8 @@ import numpy as np
 
 Format = Literal["wfdb", "edf", "csv"]
 """Format of a record: WFDB; EDF or BDF; continuous signals in CSV."""
+SymbolsFrom = Literal["symbol", "aux_note", "aux_note_or_symbol"]
+"""What states the symbol of an annotation."""
 
 UNITS_PER_MV = {"mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}
 """Units of potential, in lower case and with `u` for micro, as a multiple of millivolts."""

@@ -10,6 +10,7 @@ from ecgexp.data.datasets.catalog import Database, published_databases
 from ecgexp.data.formats import csv_signals_reader, edf_reader
 from ecgexp.data.formats.csv_layout import CsvLayout
 from ecgexp.data.formats.discovery import SUFFIXES_OF, Wanted, find_records, format_of
+from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.stored_signals import OnSamples, StreamedRecord
 from ecgexp.data.formats.untrusted import check_record_name, damaged, printable
@@ -21,7 +22,7 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import resolved
 from ecgexp.storage.digests import file_sha256
 
-_CSV = CsvLayout()
+_CSV, _LABELS = CsvLayout(), Labels()
 _SUFFIXES = tuple(suffix for each in SUFFIXES_OF.values() for suffix in each)
 _SUFFIX = re.compile(r"[A-Za-z0-9]{1,16}")
 _LOWEST_HZ, _HIGHEST_HZ = 10.0, 100_000.0
@@ -206,6 +207,7 @@ def read_single(
     leads: Sequence[str] = (),
     database: Database | None = None,
     csv: CsvLayout = _CSV,
+    labels: Labels = _LABELS,
 ) -> tuple[Record, Database]:
     """Read a record with the reader of datasets, and with the same checks.
 
@@ -216,6 +218,7 @@ def read_single(
       leads: Leads that are needed, as in `wfdb_reader.read_record`.
       database: As returned by `database_of`; None: determined here.
       csv: What the columns of a CSV file mean.
+      labels: How symbols are determined.
 
     Returns:
       record: The record; `samples` and `symbols` are empty without an annotator.
@@ -227,17 +230,20 @@ def read_single(
     database = database or database_of(stem)
     if (file := file_without_header(stem)) is not None:
         record = (
-            edf_reader.read_record(file, database, leads, annotator=annotator)
+            edf_reader.read_record(file, database, leads, annotator=annotator, labels=labels)
             if format_of(file) == "edf"
             else csv_signals_reader.read_record(
-                file, database, csv, has_annotations=annotator is not None
+                file, database, csv, has_annotations=annotator is not None, labels=labels
             )
         )
         check_frequency(file, record.signal_hz, database)
         return record, database
     if annotator is not None and not annotation_file(stem, annotator).is_file():
         raise damaged(annotation_file(stem, annotator), "is missing", database)
-    return read_record(stem.parent, stem.name, database, leads, annotator=annotator), database
+    record = read_record(
+        stem.parent, stem.name, database, leads, annotator=annotator, labels=labels
+    )
+    return record, database
 
 
 def open_single(
@@ -248,6 +254,7 @@ def open_single(
     database: Database,
     scratch: Path,
     csv: CsvLayout = _CSV,
+    labels: Labels = _LABELS,
     on_samples: OnSamples = lambda _: None,
 ) -> StreamedRecord:
     """Read a record like `read_single`, but keep its signals in scratch files.
@@ -259,6 +266,7 @@ def open_single(
       database: As returned by `database_of`.
       scratch: An existing folder.
       csv: What the columns of a CSV file mean.
+      labels: How symbols are determined.
       on_samples: Called with the number of frames that were read since the last call.
 
     Returns:
@@ -277,10 +285,13 @@ def open_single(
             leads,
             annotator=annotator,
             scratch=scratch,
+            labels=labels,
             on_samples=on_samples,
         )
     names = [name for spellings in leads for name in spellings]
-    record, _ = read_single(stem, annotator=annotator, leads=names, database=database, csv=csv)
+    record, _ = read_single(
+        stem, annotator=annotator, leads=names, database=database, csv=csv, labels=labels
+    )
     return StreamedRecord.in_memory(record)
 
 

@@ -36,6 +36,7 @@ from ecgexp.data.formats.wfdb_samples import DIFFERENCES, NotDecoded, samples_in
 from ecgexp.data.formats.wfdb_signals import scale_of, to_millivolts
 from ecgexp.settings.declaration import DataError
 
+_LABELS = Labels()
 BLOCK = 1 << 20
 """Samples of all signals of a file that are decoded at once."""
 
@@ -48,6 +49,7 @@ def store_record(
     *,
     annotator: str | None,
     scratch: Path,
+    labels: Labels = _LABELS,
     on_samples: OnSamples = lambda _: None,
     block: int = BLOCK,
 ) -> StreamedRecord:
@@ -64,6 +66,7 @@ def store_record(
         that is needed is missing.
       annotator: See `read_record`.
       scratch: An existing folder for the leads in millivolts, 8 bytes a sample.
+      labels: See `read_record`.
       on_samples: Called with the number of frames that were read since the last call.
       block: Samples that are decoded at once.
 
@@ -102,7 +105,7 @@ def store_record(
         folder / f"{record_id}.{annotator}" if annotator is not None else None,
         line.fs_hz,
         num_frames,
-        Labels(),
+        labels,
         notes,
         database,
     )

@@ -32,6 +32,15 @@ def test_notes_are_symbols_and_free_text_is_not_shown():
     assert "Jane" not in str(notes)
 
 
+def test_symbol_is_used_where_the_note_states_none():
+    notes = Counter()
+    labels = Labels(symbols_from="aux_note_or_symbol", symbols={"PVC": "V", "PAC": "A"})
+    rows = [('"', "N"), ("N", "PVC "), ("L", ""), ("+", "(N"), ("PAC", "Jane"), ("odd", "Jane")]
+    found = labels.of(*np.array(rows).T, notes)
+    assert found.tolist() == ["N", "V", "L", "+", "A", "odd"]
+    assert [key.split()[5] for key in notes] == ["odd,"]
+
+
 @pytest.mark.parametrize("from_notes", [False, True])
 def test_folder_reads_labels_from_symbols_or_notes(tmp_path, from_notes):
     write_record(tmp_path, "a")

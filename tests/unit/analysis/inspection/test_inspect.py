@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_records import write_record
 
 from ecgexp.analysis.inspection import text
 from ecgexp.analysis.inspection.as_json import as_json
@@ -165,6 +166,13 @@ def test_symbols_without_a_class_are_counted(sound):
         ({"rr_s": np.float32([0.1, 0.8]), "rr_samples": np.array([7, 9])}, "sample 7"),
         ({"notes": {"a lead without a gain": 2}}, "a lead without a gain: 2 in all"),
         ({"gap_s": {"MLII": 3.0}}, "has gaps"),
+        ({"symbols": {}, "others": {'"': 9}}, "use dataset.symbols_from=aux_note_or_symbol if"),
+        ({"symbols": {}}, "annotated; use ecgexp-predict"),
+        (
+            {"unusable": {"ABP": "a.hea gives it in mmHg; copy it"}},
+            "could not be: a.hea gives it in mmHg",
+        ),
+        ({"quality_s": {"noise": 2.0}}, "no usable ECG in more than"),
     ],
 )
 def test_odd_value_of_a_record_is_found(of_sound, sound, changes, says):
@@ -172,6 +180,22 @@ def test_odd_value_of_a_record_is_found(of_sound, sound, changes, says):
     changed = replace(of_sound.read, records=[replace(record, **changes)])
     texts = [one.text for one in findings_of(replace(of_sound, read=changed), settings_of(sound))]
     assert any(says in one.replace("\N{NO-BREAK SPACE}", " ") for one in texts)
+
+
+def test_gap_is_no_bad_signal_and_unused_lead_needs_no_remedy(of_sound, sound):
+    record = of_sound.read.records[0]
+    changes = {"gap_s": {"MLII": 2.0}, "quality_s": {"flat": 2.0}, "unusable": {"ABP": "a; copy"}}
+    changed = replace(of_sound.read, records=[replace(record, **changes)])
+    texts = [one.text for one in findings_of(replace(of_sound, read=changed), settings_of(sound))]
+    assert not any("usable ECG" in one or "copy" in one for one in texts)
+
+
+def test_record_without_beats_is_listed(tmp_path):
+    write_record(tmp_path, "a", samples=(200, 380, 560), symbols="NVN")
+    write_record(tmp_path, "b", samples=(300,), symbols='"', seed=1)
+    inspection = inspect(settings_of(tmp_path))
+    assert len(inspection.read.beats) == 3
+    assert any(one.startswith("b: no beat is annotated") for one in found(inspection, "warning"))
 
 
 def test_interval_of_a_test_record_is_not_shown(of_sound, sound):
