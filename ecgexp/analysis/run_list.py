@@ -18,7 +18,7 @@ from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
 from ecgexp.storage.reading import MissingFileError, read_json
 from ecgexp.tracking.debug_mark import DEBUG
 from ecgexp.tracking.local.result import ResultValues
-from ecgexp.tracking.local.run_json import NAME, PARENT_TAG, RUN_DIR_TAG, read_run
+from ecgexp.tracking.local.run_json import LEFT_OUT_TAG, NAME, PARENT_TAG, RUN_DIR_TAG, read_run
 from ecgexp.tracking.mlflow.existing_store import default_uri
 from ecgexp.tracking.mlflow.rows import StoreRow, read_rows
 from ecgexp.tracking.provenance import is_running
@@ -38,7 +38,17 @@ _PARAMS = (
 )
 _PROCESS = ("process.host", "process.pid", "process.started")
 _SWEEP = ("sweep", "sweep.role")
-_TAGS = (PARENT_TAG, RUN_DIR_TAG, *_SWEEP, "command", "model", "status.reason", DEBUG, *_PROCESS)
+_TAGS = (
+    PARENT_TAG,
+    RUN_DIR_TAG,
+    LEFT_OUT_TAG,
+    *_SWEEP,
+    "command",
+    "model",
+    "status.reason",
+    DEBUG,
+    *_PROCESS,
+)
 _FIX = "restore the file from a copy, or start the run again"
 
 Guarantee = Literal["none", "simulation", "private"]
@@ -66,6 +76,7 @@ class ListedRun:
       debug: preset of a debug run, whose scores mean nothing; empty for any other run.
       option: of `model=`; empty if unknown.
       is_parent: whether it is the parent run of a sweep, which trains nothing itself.
+      is_left_out: whether it is of `ecgexp-leave-one-out`, and has no model and no test scores.
       params: dotted name -> value, as text: `seed`, the unit, and what parts the run is made of.
       scores: split -> headline -> final score; undefined scores are missing.
       privacy: `epsilon` and `delta` of the run's statement, or for a simulation
@@ -88,6 +99,7 @@ class ListedRun:
     debug: str = ""
     option: str = ""
     is_parent: bool = False
+    is_left_out: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     privacy: Mapping[str, float] = field(default_factory=dict)
@@ -268,6 +280,7 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Any]:
         "debug": tags.get(DEBUG, ""),
         "option": tags.get("model", ""),
         "is_parent": tags.get("sweep.role") == "parent",
+        "is_left_out": LEFT_OUT_TAG in tags,
     }
 
 

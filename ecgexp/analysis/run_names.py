@@ -38,7 +38,11 @@ def run_named(name: str, *, uri: str | None = None, latest: Latest = "finished")
     """
     listed = list_runs(uri=uri)
     if name == LATEST:
-        found = [run for run in listed.runs if _ACCEPTS[latest](run) and not run.debug]
+        found = [
+            run
+            for run in listed.runs
+            if _ACCEPTS[latest](run) and not run.debug and not run.is_left_out
+        ]
         if not found:
             but = " and is not a debug run" if any(run.debug for run in listed.runs) else ""
             raise DataError(

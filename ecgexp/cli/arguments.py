@@ -84,6 +84,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self._settings_anywhere = False
         for name in (None, "store"):
             self.register("action", name, _StoreOnce)
 
@@ -98,6 +99,16 @@ class Parser(argparse.ArgumentParser):
             metavar="URI",
             help=f"MLflow store of the runs (MLFLOW_TRACKING_URI, else {DEFAULT_STORE})",
         )
+
+    def add_settings(self) -> None:
+        """Adds the settings of a run as arguments, which may also stand after options."""
+        self.add_argument(
+            "overrides",
+            nargs="*",
+            metavar="SETTING=VALUE",
+            help="the settings of the run, as for ecgexp",
+        )
+        self._settings_anywhere = True
 
     def add_output(self, *, metavar: str = "FILE", default: Path | None = None, help: str) -> None:  # noqa: A002
         """Adds `--output`, and `--overwrite`, which allows replacing an existing output."""
@@ -120,7 +131,10 @@ class Parser(argparse.ArgumentParser):
             import argcomplete
 
             argcomplete.autocomplete(self)
-        options, unknown = self.parse_known_args(args, namespace)
+        parse = self.parse_known_args
+        if self._settings_anywhere:
+            parse = self.parse_known_intermixed_args
+        options, unknown = parse(args, namespace)
         if unknown:
             known = [name for action in self._actions for name in action.option_strings]
             option = unknown[0].partition("=")[0]

@@ -7,11 +7,13 @@ others, which shows what the choice itself is worth.
 
 import argparse
 import json
+import logging
 import os
+import shlex
 import sys
-import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +22,15 @@ from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ecgexp.console import Console
-    from ecgexp.evaluation.evaluator import Evaluation
-    from ecgexp.experiment.experiment import Experiment
-    from ecgexp.experiment.leave_one_out import PatientBeats
+    from ecgexp.experiment.left_out_run import LeftOutStudy
 
 _EXAMPLE = """\
 ecgexp-leave-one-out experiment=mitdb_inter_patient_extra_trees_centralized
 ecgexp-leave-one-out model=extra_trees dataset.window_ms=[360,560] --choose model.min_leaf=1,3,10 --by f1/S
 ecgexp-leave-one-out experiment=mitdb_inter_patient_mlp_centralized --seeds 0,1,2 --output mlp.json"""  # noqa: E501
 _KIND = "ecgexp leave-one-out"
+_DEFAULT = ("patients", "training")
+_ID = 12  # digits of the name of a folder
 
 
 @command
@@ -47,12 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-leave-one-out", description=__doc__, example=_EXAMPLE)
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="SETTING=VALUE",
-        help="the settings of the run, as for ecgexp",
-    )
+    parser.add_settings()
     parser.add_argument("--config-dir", metavar="FOLDER", help="your own folder of YAML files")
     parser.add_argument(
         "--patients",
@@ -87,8 +81,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from ecgexp.console import Console
+    from ecgexp.experiment.left_out_run import as_dict, run_left_out
     from ecgexp.storage.atomic import replacing
 
+    # TensorFlow warns that each fold has a new model.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if options.output is not None:
         check_output(
             options.output,
@@ -96,27 +93,34 @@ def _run(options: argparse.Namespace) -> int:
             kind="result of ecgexp-leave-one-out",
             overwrite=options.overwrite,
         )
-    variants = _variants(options)
-    started, console = time.monotonic(), Console()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        results = [
-            one for seed in _seeds(options) for one in _of_seed(options, variants, seed, console)
-        ]
+        study = _study(options)
+        study.check()
+        place = _place(options, study)
+        scores = run_left_out(
+            study,
+            place.folder,
+            Console(),
+            run_name=f"leave-one-out {study.first.title}",
+            params=place.params,
+            tags=place.tags,
+            quiet=options.json,
+        )
     content = {
         "kind": _KIND,
         "settings": list(options.overrides),
         "choose": options.choose,
-        "seconds": round(time.monotonic() - started, 1),
-        "results": results,
+        "folder": str(place.folder),
+        **as_dict(scores),
     }
-    if options.json:
-        for one in results:
-            one.pop("records")
-        print(json.dumps(content))
     if options.output is not None:
         with replacing(options.output) as part:
             part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        for one in content["results"]:
+            del one["records"], one["patients"]
+        print(json.dumps(content))
     return 0
 
 
@@ -124,13 +128,19 @@ def _variants(options: argparse.Namespace) -> list[str]:
     """Return the overrides of each candidate: one, empty, without `--choose`."""
     if options.choose is None:
         return [""]
-    key, found, values = options.choose.partition("=")
-    if not found or not all(values.split(",")):
+    key, _, values = options.choose.partition("=")
+    if not key or not all(values.split(",")) or "," not in values:
         raise ConfigError(
-            f"--choose {options.choose}: not a setting with values; use e.g. "
+            f"--choose {options.choose}: names no setting with two values or more; use e.g. "
             "--choose model.min_leaf=1,3,10."
         )
     return [f"{key}={value}" for value in values.split(",")]
+
+
+def _override(variant: str) -> str:
+    """Return a candidate as an override that also adds a key, as in `model.class_bias.S=0.4`."""
+    key = variant.partition("=")[0]
+    return f"++{variant}" if "." in key and not key.startswith("+") else variant
 
 
 def _seeds(options: argparse.Namespace) -> list[str]:
@@ -142,121 +152,99 @@ def _seeds(options: argparse.Namespace) -> list[str]:
     return [f"seed={seed}" for seed in seeds]
 
 
-def _of_seed(
-    options: argparse.Namespace, variants: Sequence[str], seed: str, console: "Console"
-) -> list[dict[str, Any]]:
-    """Return the results of one seed: of every candidate, and of the choice among them."""
+def _study(options: argparse.Namespace) -> "LeftOutStudy":
+    """Build every experiment, and check the score that chooses."""
     from ecgexp.config.compose import load_experiment
     from ecgexp.evaluation.names import better_by
     from ecgexp.evaluation.score_names import epoch_score_names
-    from ecgexp.experiment.leave_one_out import (
-        check_can_leave_out,
-        choose_without_each,
-        predict_left_out,
-    )
+    from ecgexp.experiment.experiment import Experiment
+    from ecgexp.experiment.left_out_run import LeftOutStudy
 
-    experiments = [
-        load_experiment(
-            [*options.overrides, *filter(None, (variant, seed))], own=options.config_dir
-        )
-        for variant in variants
-    ]
-    metric = options.by or experiments[0].selection.metric
-    known = epoch_score_names(experiments[0].grouping.classes, has_clients=False)
+    variants = _variants(options)
+    experiments: dict[int, dict[str, Experiment]] = {}
+    for seed in _seeds(options):
+        named = {
+            variant: load_experiment(
+                [*options.overrides, *filter(None, (_override(variant), seed))],
+                own=options.config_dir,
+            )
+            for variant in variants
+        }
+        experiments[next(iter(named.values())).seed] = named
+    first = next(iter(next(iter(experiments.values())).values()))
+    metric = options.by or first.selection.metric
+    known = epoch_score_names(first.grouping.classes, has_clients=False)
     if metric not in known:
         raise ConfigError(f"--by {metric}: not a score; use one of {', '.join(sorted(known))}.")
-    for experiment in experiments:
-        check_can_leave_out(experiment)
-    loaded: dict[tuple[object, ...], PatientBeats] = {}
-    found: list[dict[str, Any]] = []
-    candidates: list[np.ndarray] = []
-    for variant, experiment in zip(variants, experiments, strict=True):
-        patients = _loaded(loaded, experiment, options, console)
-        with console.progress_bar("patients") as bar:
-            candidates.append(predict_left_out(experiment, patients, bar))
-        found.append(
-            _result(experiment, patients, candidates[-1], options, console, (variant, seed))
-        )
-    if len(variants) > 1:
-        if len(loaded) > 1:
-            raise ConfigError(
-                f"--choose {options.choose}: changes the beats, so that scores of its values "
-                "cannot be compared; choose a setting of model, trainer, features or loss."
-            )
-        patients = next(iter(loaded.values()))
-        is_larger = better_by(metric) != "min"
-        choice = choose_without_each(patients, candidates, metric, largest=is_larger)
-        label = f"chosen by {metric} without the patient"
-        result = _result(
-            experiments[0], patients, choice.probabilities, options, console, (label, seed)
-        )
-        found.append(
-            result | {"chosen": {name: variants[at] for name, at in choice.chosen.items()}}
-        )
-    return found
-
-
-def _loaded(
-    loaded: "dict[tuple[object, ...], PatientBeats]",
-    experiment: "Experiment",
-    options: argparse.Namespace,
-    console: "Console",
-) -> "PatientBeats":
-    """Load beats and features once for all candidates that share them."""
-    from ecgexp.experiment.leave_one_out import load_patients
-
-    key = experiment.dataset, experiment.grouping, experiment.features, experiment.split
-    shown = tuple(repr(part) for part in key)
-    if shown not in loaded:
-        experiment.check_can_start()
-        with console.progress_bar("beats") as bar:
-            loaded[shown] = load_patients(
-                experiment, all_patients=options.patients == "all", on_progress=bar
-            )
-    return loaded[shown]
-
-
-def _result(
-    experiment: "Experiment",
-    patients: "PatientBeats",
-    probabilities: "np.ndarray",
-    options: argparse.Namespace,
-    console: "Console",
-    named: Sequence[str],
-) -> dict[str, Any]:
-    """Evaluate, print the table, and return the JSON-serializable scores."""
-    from ecgexp.evaluation.tables import summary_table
-    from ecgexp.experiment.leave_one_out import evaluate_left_out, patient_with_most
-
-    title = " · ".join(
-        filter(None, (experiment.title, patients.beats.database, "patients left out", named[0]))
+    return LeftOutStudy(
+        experiments=experiments,
+        choose=options.choose,
+        metric=metric,
+        largest=better_by(metric) != "min",
+        all_patients=options.patients == "all",
+        without_most=options.without_most,
     )
 
-    def scored(without: Sequence[str], title: str) -> "Evaluation":
-        evaluation = evaluate_left_out(experiment, patients, probabilities, without=without)
-        if not options.json:
-            console.print_result(summary_table(evaluation, title=title))
-        return evaluation
 
-    whole = scored((), title)
-    result: dict[str, Any] = {
-        "value": named[0],
-        "seed": experiment.seed,
-        "metrics": _finite(whole.metrics("left_out")),
-        "records": [
-            {key: None if value != value else value for key, value in row.items()}
-            for row in whole.per_record
-        ],
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a study is stored, and under which parameters and tags."""
+
+    folder: Path
+    params: dict[str, Any]
+    tags: dict[str, str]
+
+
+def _place(options: argparse.Namespace, study: "LeftOutStudy") -> _Place:
+    from ecgexp.config.compose import for_the_record, load_config
+    from ecgexp.settings.build import to_node
+    from ecgexp.settings.paths import DEFAULT_RUNS_DIR
+    from ecgexp.storage.digests import digest
+    from ecgexp.sweeps.identity import code_digest, job_digest
+    from ecgexp.tracking.params import parameters
+    from ecgexp.tracking.provenance import plugin_tags
+
+    config = load_config(options.overrides, own=options.config_dir)
+    values = for_the_record(config)
+    code = code_digest()
+    jobs = [
+        job_digest(to_node(experiment), code)
+        for named in study.experiments.values()
+        for experiment in named.values()
+    ]
+    varied = {"seed"} if options.seeds else set()
+    if options.choose is not None:
+        varied.add(options.choose.partition("=")[0].lstrip("+~"))
+    params = {name: value for name, value in parameters(values).items() if name not in varied}
+    of_command = {
+        "patients": options.patients,
+        "seeds": options.seeds,
+        "choose": options.choose,
+        "by": study.metric if options.choose else None,
+        "without_most": options.without_most,
     }
-    if options.without_most is not None:
-        most = patient_with_most(patients, options.without_most)
-        rest = scored((most,), f"{title} · without patient {most}")
-        result |= {"without": most, "metrics_without": _finite(rest.metrics("left_out"))}
-    return result
+    name = digest({"jobs": jobs, **of_command})[:_ID]
+    return _Place(
+        folder=Path(DEFAULT_RUNS_DIR) / str(config.name) / "leave_one_out" / name,
+        params=params
+        | {f"leave_one_out.{key}": value for key, value in of_command.items() if value is not None},
+        tags={"command": _typed(options), **plugin_tags(values)},
+    )
 
 
-def _finite(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if value == value}
+def _typed(options: argparse.Namespace) -> str:
+    """Return the command, with secrets redacted."""
+    from ecgexp.sweeps.identity import command as command_of
+
+    words = [
+        word
+        for name in ("patients", "seeds", "choose", "by", "without_most")
+        if (value := getattr(options, name)) is not None and (name, value) != _DEFAULT
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
+    own = None if options.config_dir is None else Path(options.config_dir)
+    typed = command_of(options.overrides, config_dir=own)
+    return shlex.join(["ecgexp-leave-one-out", *shlex.split(typed)[1:], *words])
 
 
 def _is_ours(file: Path) -> bool:

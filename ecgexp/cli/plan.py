@@ -39,12 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-plan", description=__doc__, example=_EXAMPLE)
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="SETTING=VALUE",
-        help="the settings of the run, as for ecgexp",
-    )
+    parser.add_settings()
     parser.add_argument(
         "--config-dir",
         metavar="FOLDER",

@@ -85,6 +85,22 @@ def summary_markdown(evaluation: Evaluation, *, title: str) -> str:
     return "\n\n".join([*blocks, _caption(evaluation)]) + "\n"
 
 
+def class_intervals(evaluation: Evaluation) -> str:
+    """Return the F1 of each class with its interval in one line; empty without intervals.
+
+    Args:
+      evaluation: The evaluation.
+    """
+    names = zip(evaluation.class_names, metric_names(evaluation.class_names), strict=True)
+    parts = [
+        f"{name} {score_text(evaluation.scores.values[f'f1/{key}'])} "
+        f"({score_text(found.low)} to {score_text(found.high)})"
+        for name, key in names
+        if (found := evaluation.intervals.get(f"f1/{key}")) is not None
+    ]
+    return f"F1 with 95 % interval: {' · '.join(parts)}" if parts else ""
+
+
 def _class_header() -> list[str]:
     return ["class", "beats", *(name for name, _ in _PER_CLASS)]
 

@@ -1,6 +1,6 @@
 """Leave one patient out: each patient is predicted by a model that was trained on all others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,20 +8,15 @@ import numpy as np
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.leakage import check_split
 from ecgexp.data.preprocessing.settings import OnProgress
-from ecgexp.data.splits.base import Split
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
-from ecgexp.experiment.data import assemble, load_beats
+from ecgexp.experiment.data import load_beats
 from ecgexp.experiment.experiment import Experiment
-from ecgexp.experiment.model_runtime import runtime_of
 from ecgexp.experiment.part_checks import check_patients_known
 from ecgexp.features.record_beats import transform_beats
-from ecgexp.privacy.ledger import Ledger
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.installation import to_type
-from ecgexp.training.base import OnProgress as OnTrainingProgress
-from ecgexp.training.model_selection import ModelSelector
 
 _LEAST_PATIENTS = 3
 
@@ -75,39 +70,63 @@ def check_can_leave_out(experiment: Experiment) -> None:
         )
 
 
-def load_patients(
-    experiment: Experiment, *, all_patients: bool, on_progress: OnProgress
-) -> PatientBeats:
-    """Load the beats and features.
-
-    **Guarantees**: unless `all_patients`, no test beat of the experiment's split is used
-    (`tests/unit/experiment/test_leave_one_out.py`).
+class Loader:
+    """Loads beats and features, once for all settings and seeds that share them.
 
     Args:
-      experiment: gives dataset, grouping, features and split.
       all_patients: use every patient of the dataset, without the split.
       on_progress: called with the progress.
-
-    Raises:
-      ConfigError: patients are unknown, or the split divides them.
-      DataError: the data are missing or damaged, or there are fewer than three patients.
     """
-    beats = load_beats(
-        dataset=experiment.dataset,
-        grouping=experiment.grouping,
-        features=experiment.features,
-        on_progress=on_progress,
-    )
-    if not beats.knows_patients:
-        raise ConfigError(
-            "dataset: nothing states whose the beats are, so that no patient can be left out; use "
-            "dataset.patients= with the patient of each beat."
+
+    def __init__(self, *, all_patients: bool, on_progress: OnProgress):
+        self._all_patients, self._on_progress = all_patients, on_progress
+        self._beats: dict[str, BeatSet] = {}
+        self._features: dict[str, Mapping[str, np.ndarray]] = {}
+
+    def load(self, experiment: Experiment) -> PatientBeats:
+        """Load the beats and features of an experiment.
+
+        **Guarantees**: unless `all_patients`, no test beat of the experiment's split is used
+        (`tests/unit/experiment/test_leave_one_out.py`).
+
+        Args:
+          experiment: gives dataset, grouping, features and split.
+
+        Raises:
+          ConfigError: patients are unknown, or the split divides them.
+          DataError: the data are missing or damaged, or there are fewer than three patients.
+        """
+        key = repr((experiment.dataset, experiment.grouping, experiment.features))
+        if key not in self._beats:
+            self._beats[key] = load_beats(
+                dataset=experiment.dataset,
+                grouping=experiment.grouping,
+                features=experiment.features,
+                on_progress=self._on_progress,
+            )
+        beats = self._beats[key]
+        rows = self._rows(experiment, beats)
+        if key not in self._features:
+            self._features[key] = transform_beats(experiment.features, beats)
+        found = PatientBeats(beats=beats, rows=rows, features=self._features[key])
+        if len(found.patients) < _LEAST_PATIENTS:
+            raise DataError(
+                f"dataset: there are {len(found.patients)} patients to leave out, and "
+                f"{_LEAST_PATIENTS} are needed; use more records, or --patients all."
+            )
+        return found
+
+    def _rows(self, experiment: Experiment, beats: BeatSet) -> np.ndarray:
+        if not beats.knows_patients:
+            raise ConfigError(
+                "dataset: nothing states whose the beats are, so that no patient can be left out; "
+                "use dataset.patients= with the patient of each beat."
+            )
+        check_patients_known(
+            beats.knows_patients, split=experiment.split, partition=experiment.partition
         )
-    check_patients_known(
-        beats.knows_patients, split=experiment.split, partition=experiment.partition
-    )
-    rows = np.arange(len(beats))
-    if not all_patients:
+        if self._all_patients:
+            return np.arange(len(beats))
         if experiment.split.divides_patients:
             raise ConfigError(
                 "split: divides the beats of patients, so that training beats of a patient have "
@@ -115,69 +134,30 @@ def load_patients(
             )
         parts = experiment.split.split(beats, Seeds(experiment.seed).generator("split"))
         check_split(beats, parts)
-        rows = np.sort(np.concatenate([parts.train, parts.validation]))
-    found = PatientBeats(
-        beats=beats, rows=rows, features=transform_beats(experiment.features, beats)
-    )
-    if len(found.patients) < _LEAST_PATIENTS:
-        raise DataError(
-            f"dataset: there are {len(found.patients)} patients to leave out, and "
-            f"{_LEAST_PATIENTS} are needed; use more records, or --patients all."
-        )
-    return found
+        return np.sort(np.concatenate([parts.train, parts.validation]))
 
 
-def predict_left_out(
-    experiment: Experiment, patients: PatientBeats, on_patient: Callable[[int, int, str], None]
-) -> np.ndarray:
-    """Train once without each patient, in this process, and predict the patient.
-
-    **Guarantees**: no beat of the patient is among the training beats of the model that predicts
-    it; `check_split` verifies each division (`tests/unit/experiment/test_leave_one_out.py`).
+def check_same_beats(patients: Sequence[PatientBeats], setting: str) -> None:
+    """Check that candidates have the same beats, so that their scores can be compared.
 
     Args:
-      experiment: checked by `check_can_leave_out`.
-      patients: the beats.
-      on_patient: called with `(done, total, patient)`.
+      patients: those of each candidate.
+      setting: whose values are the candidates.
 
-    Returns:
-      (num_rows, num_classes) float64 probabilities.
+    Raises:
+      ConfigError: they have not.
     """
-    beats, rows = patients.beats, patients.rows
-    found = np.full((len(rows), len(beats.class_names)), np.nan)
-    for done, patient in enumerate(patients.patients):
-        on_patient(done, len(patients.patients), patient)
-        left_out = beats.patient_ids[rows] == patient
-        found[left_out] = _predicted(experiment, patients, rows[~left_out], rows[left_out])
-    on_patient(len(patients.patients), len(patients.patients), "")
-    return found
-
-
-def _predicted(
-    experiment: Experiment, patients: PatientBeats, train: np.ndarray, left_out: np.ndarray
-) -> np.ndarray:
-    seeds, trainer = Seeds(experiment.seed), experiment.trainer
-    split = Split(train=train, validation=left_out[:0], test=left_out, disjoint="patient")
-    check_split(patients.beats, split)
-    run_data = assemble(
-        patients.beats, split, experiment.partition, seeds, features=lambda: patients.features
-    )
-    runtime = runtime_of(experiment, run_data, seeds)
-    selector = ModelSelector(experiment.selection, is_private=False)
-    on_progress: OnTrainingProgress = lambda **_: None  # noqa: E731
-    with runtime.scope():
-        for epoch in trainer.train(
-            run_data.data,
-            build_model=runtime.build,
-            loss=runtime.loss,
-            augmentation=experiment.augmentation,
-            ledger=Ledger(trainer.plan(experiment.privacy, run_data.data)),
-            seeds=seeds,
-            on_progress=on_progress,
+    first = patients[0]
+    for one in patients[1:]:
+        if not (
+            np.array_equal(one.rows, first.rows)
+            and np.array_equal(one.labels, first.labels)
+            and np.array_equal(one.beats.patient_ids, first.beats.patient_ids)
         ):
-            selector.update(epoch, {})
-    probabilities = runtime.probabilities(selector.weights, left_out)
-    return experiment.read_probabilities(probabilities, patients.beats.class_names)
+            raise ConfigError(
+                f"--choose {setting}: changes the beats, so that scores of its values cannot be "
+                "compared; choose a setting of model, trainer, features or loss."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

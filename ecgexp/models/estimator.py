@@ -99,6 +99,26 @@ class EstimatorBuilder(ModelBuilder, Fitting, Protocol):
         ...
 
 
+@runtime_checkable
+class Deciding(Protocol):
+    """A classical model some of whose settings change its decision only, and not its fit."""
+
+    def undecided(self) -> ModelBuilder:
+        """Return the settings without those of the decision: equal ones have equal fits."""
+        ...
+
+    def decided(
+        self, weights: Sequence[np.ndarray], class_names: Sequence[str]
+    ) -> list[np.ndarray]:
+        """Return the weights that `fit` would have returned under these settings.
+
+        Args:
+          weights: of a fit with equal `undecided`.
+          class_names: in the order of the labels.
+        """
+        ...
+
+
 def as_network(model: ModelBuilder) -> NetworkBuilder:
     """Return a model that is no estimator as the other kind, for types."""
     return cast(NetworkBuilder, model)

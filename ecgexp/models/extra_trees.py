@@ -6,6 +6,7 @@ networks that choose them.
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -87,7 +88,17 @@ class ExtraTrees:
         trees.fit(_joined(examples.features), examples.labels, sample_weight=self.weights(examples))
         names = list(examples.class_names)
         forest = Forest.of_sklearn(trees.estimators_, np.asarray(trees.classes_), len(names))
-        return [*forest.arrays, np.array([float(self.class_bias.get(name, 0.0)) for name in names])]
+        return self.decided([*forest.arrays, np.zeros(len(names))], names)
+
+    def undecided(self) -> "ExtraTrees":
+        """See `Deciding.undecided`; without `class_bias`."""
+        return replace(self, class_bias={})
+
+    def decided(
+        self, weights: Sequence[np.ndarray], class_names: Sequence[str]
+    ) -> list[np.ndarray]:
+        """See `Deciding.decided`; with the `class_bias` of these settings."""
+        return [*weights[:-1], np.array([float(self.class_bias.get(n, 0.0)) for n in class_names])]
 
     def weights(self, examples: Examples) -> np.ndarray:
         """Return (num_beats,) float64, the weight of each training beat."""

@@ -16,6 +16,7 @@ from ecgexp.storage.reading import MissingFileError
 from ecgexp.sweeps.invocation import read_pointer
 from ecgexp.tracking.debug_mark import DEBUG, meaningless
 from ecgexp.tracking.evaluation_log import EvaluationLog, evaluations_of
+from ecgexp.tracking.local.run_json import LEFT_OUT_TAG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,9 @@ def choose(
     runs = [
         run
         for run in selected.runs
-        if run.run_id not in parents and run.tags.get("sweep.role") != "parent"
+        if run.run_id not in parents
+        and run.tags.get("sweep.role") != "parent"
+        and LEFT_OUT_TAG not in run.tags
     ]
     if not runs:
         raise DataError(

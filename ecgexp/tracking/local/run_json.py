@@ -24,6 +24,7 @@ from ecgexp.tracking.provenance import is_running
 
 NAME = "run.json"
 RUN_DIR_TAG = "run.dir"
+LEFT_OUT_TAG = "leave_one_out"  # of a run of `ecgexp-leave-one-out`: which patients it left out
 PARENT_TAG = "mlflow.parentRunId"  # of a job of a sweep: the id of the sweep's parent run
 _FIX = "restore the file from a copy, or leave the run out and start it again in another folder"
 

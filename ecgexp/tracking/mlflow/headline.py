@@ -47,6 +47,9 @@ there, because a model is never chosen by them.
 OF_A_SWEEP = "sweep/"
 """Metrics of the parent run of a sweep, which has no others."""
 
+OF_LEFT_OUT = "left_out/"
+"""Metrics of a run of `ecgexp-leave-one-out`: scores, the F1 of each class, and their intervals."""
+
 _ORDER = {name: position for position, name in enumerate(HEADLINE)}
 
 
@@ -54,7 +57,7 @@ def headline(metrics: Mapping[str, V]) -> dict[str, V]:
     """Return the metrics that are sent to MLflow, in the order of `HEADLINE`.
 
     **Guarantees**: the metrics of all calls together have at most `MOST` names, apart from those of
-    a sweep's parent run (`tests/unit/tracking/test_headline.py`).
+    a sweep's parent run and of `ecgexp-leave-one-out` (`tests/unit/tracking/test_headline.py`).
 
     Args:
       metrics: name -> value.
@@ -63,5 +66,16 @@ def headline(metrics: Mapping[str, V]) -> dict[str, V]:
       >>> headline({"curve/train/loss": 0.2, "test/f1/V": 0.8, "test/macro_f1": 0.9})
       {'test/macro_f1': 0.9}
     """
-    kept = [name for name in metrics if name in _ORDER or name.startswith(OF_A_SWEEP)]
+    kept = [
+        name
+        for name in metrics
+        if name in _ORDER or name.startswith(OF_A_SWEEP) or _is_of_left_out(name)
+    ]
     return {name: metrics[name] for name in sorted(kept, key=lambda name: _ORDER.get(name, MOST))}
+
+
+def _is_of_left_out(name: str) -> bool:
+    score = name.removeprefix(OF_LEFT_OUT).partition("/")[0]
+    return name.startswith(OF_LEFT_OUT) and (
+        score.removesuffix("_ci_low").removesuffix("_ci_high") in (*_SCORES, "f1")
+    )

@@ -39,6 +39,12 @@ def test_headline_scores_are_those_of_an_evaluation():
     assert {name for name in HEADLINE if name.startswith("test/")} <= known
 
 
+def test_headline_of_left_out_patients_has_scores_and_intervals():
+    sent = ["left_out/jk_index", "left_out/f1/S", "left_out/f1_ci_low/S"]
+    kept = ["left_out/support/S", "left_out/majority/accuracy"]
+    assert list(headline(dict.fromkeys([*kept, *sent], 0.5))) == sent
+
+
 def test_mlflow_gets_the_headline_and_the_folder_everything(mlflow_store, tmp_path):
     from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
