@@ -1,8 +1,10 @@
 """Which run a user means by `latest`, or by the beginning of an MLflow id."""
 
+import itertools
+import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -69,25 +71,29 @@ def run_named(name: str, *, uri: str | None = None, latest: Latest = "finished")
     )
 
 
-def short_id(run_id: str, others: Sequence[str]) -> str:
-    """Return the first characters of an id, eight or as many as no other id begins with.
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """Return the first characters of each id: eight, or as many as no other id begins with.
 
     Args:
-      run_id: the id.
-      others: all ids, which may include `run_id`.
+      ids: all ids; one that is there twice counts once.
+
+    Example:
+      >>> short_ids(["0123456789ab", "0123456789ff", "89ab456789ab"])
+      {'0123456789ab': '0123456789a', '0123456789ff': '0123456789f', '89ab456789ab': '89ab4567'}
     """
-    length = _SHORT
-    while length < len(run_id) and any(
-        other != run_id and other.startswith(run_id[:length]) for other in others
-    ):
-        length += 1
-    return run_id[:length]
+    in_order = sorted(set(ids))
+    # The ids that share most characters with an id are beside it.
+    shared = [0, *(len(os.path.commonprefix(two)) for two in itertools.pairwise(in_order)), 0]
+    return {
+        one: one[: max(_SHORT, before + 1, after + 1)]
+        for one, (before, after) in zip(in_order, itertools.pairwise(shared), strict=False)
+    }
 
 
 def _several(name: str, found: Sequence[ListedRun], ids: Sequence[str]) -> str:
-    now = time.time()
+    now, short = time.time(), short_ids(ids)
     shown = [
-        f"{short_id(run.run_id or '', ids)} ({run.name}, {run.status.lower()}, "
+        f"{short[run.run_id or '']} ({run.name}, {run.status.lower()}, "
         f"{age_text(now - run.started)} ago)"
         for run in found[:_SHOWN]
     ]

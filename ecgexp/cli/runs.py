@@ -67,9 +67,10 @@ def _list(options: argparse.Namespace) -> int:
     elif chosen:
         from ecgexp.console import Console
 
-        ids = [run.run_id or "" for run in (*listed.runs, *listed.parents)]
+        ids = [run.run_id for run in (*listed.runs, *listed.parents) if run.run_id]
         console = Console()
-        room = _room_beside(table(chosen, split, ids), console.results)
+        has_jobs = any(run.sweep for run in chosen)
+        room = _room_beside(table(chosen, split, ids), console.results) if has_jobs else 0
         console.print_result(table(chosen, split, ids, room=room))
         if trials := sum(bool(run.debug) for run in chosen):
             console.print(
@@ -114,9 +115,9 @@ def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str], *, room: 
     from rich.markup import escape
     from rich.table import Table
 
-    from ecgexp.analysis.run_names import short_id
+    from ecgexp.analysis.run_names import short_ids
 
-    now = time.time()
+    now, short = time.time(), short_ids(ids)
     found = Table(box=None, pad_edge=False, padding=(0, _BETWEEN, 0, 0), header_style="bold")
     found.add_column("run", style="cyan", overflow="fold", no_wrap=False)
     for heading in ("status", "age", "trainer", "dataset", "model"):
@@ -132,7 +133,7 @@ def table(runs: Sequence["ListedRun"], split: str, ids: Sequence[str], *, room: 
     for run in runs:
         scores = _scores(run, split)
         cells = [
-            short_id(run.run_id, ids) if run.run_id else str(run.folder),
+            short[run.run_id] if run.run_id else str(run.folder),
             run.status.lower() + _elsewhere(run) + (f", debug={run.debug}" if run.debug else ""),
             age_text(now - run.started) if run.started else "",
             run.trainer,

@@ -191,11 +191,10 @@ def resampled_means(
     Returns:
       Key -> (num_resamples,) float64, NaN where the score of any run is undefined.
     """
-    scores = [
-        confusion_scores(_resample(of_run, drawn), class_names, averaged=_present(of_run))
-        for of_run in matrices
-    ]
-    return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in scores[0]}
+    averaged = np.stack([_present(of_run) for of_run in matrices])[:, None]
+    resampled = np.stack([_resample(of_run, drawn) for of_run in matrices])
+    scores = confusion_scores(resampled, class_names, averaged=averaged)
+    return {key: np.mean(of_runs, axis=0) for key, of_runs in scores.items()}
 
 
 def percentile_interval(

@@ -50,7 +50,7 @@ def confusion_scores(
     Args:
       confusion: (..., num_classes, num_classes) counts; rows are true classes.
       class_names: Names of the classes, in the order of the labels.
-      averaged: (num_classes,) bool, the classes over which balanced_accuracy and macro_f1 are
+      averaged: (..., num_classes) bool, the classes over which balanced_accuracy and macro_f1 are
         averages; they are undefined for a matrix without beats of one of them. None: the classes
         with beats in each matrix, two or more.
 

@@ -14,6 +14,8 @@ T = TypeVar("T")
 _DEEPEST = 60  # lists and objects within each other
 _MOST_NUMBER = 1 << 63
 _QUOTED = 60
+# Without it no number is beyond 1e299, so that most texts need no Python function for each.
+_LARGE = re.compile(r"[eE]\+?\d{3}|\d{200}")
 _SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # escapes of NUL and of surrogates
 
 
@@ -37,7 +39,7 @@ def parse(text: str, *, finite: bool = True) -> Any:
             text,
             object_pairs_hook=_once,
             parse_constant=_refuse_constant if finite else None,
-            parse_float=_finite if finite else None,
+            parse_float=_finite if finite and _LARGE.search(text) else None,
             parse_int=_integer if finite else None,
         )
     except json.JSONDecodeError as error:

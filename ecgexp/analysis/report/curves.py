@@ -19,7 +19,7 @@ from ecgexp.analysis.spread import Spread, spread
 from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
 
 SCORES = {"macro_f1": "macro F1", "accuracy": "accuracy"}
-MOST_CURVES, MOST_LINES = 12, 6
+MOST_CURVES, MOST_LINES, MOST_NUMBERED = 12, 6, 60
 
 # Shape and color together, so that a gray print is legible; the dark edge makes pale markers
 # visible.
@@ -80,6 +80,14 @@ def best_curves(configurations: Sequence[Configuration], score: str, *, split: s
     return [every[place] for place in sorted(ranked[:MOST_CURVES])]
 
 
+def are_numbered(drawn_curves: Sequence[Curve]) -> bool:
+    """Return whether the points have the numbers of their configurations beside them.
+
+    More than `MOST_NUMBERED` numbers would hide each other and the points.
+    """
+    return sum(len(curve.configurations) for curve in drawn_curves) <= MOST_NUMBERED
+
+
 def baselines(configurations: Sequence[Configuration]) -> list[Configuration]:
     """Return the baselines: configurations without noise that are comparable to a noisy one.
 
@@ -127,8 +135,16 @@ def curve_figure(
     figure = panel(3.8, _AXES_HEIGHT, synthetic=synthetic)
     axes = figure.add_subplot()
     axes.set_xscale("log")
-    for place, curve in enumerate(best_curves(configurations, score, split=split)):
-        _draw_curve(axes, curve, score, split, *_MARKS[place % len(_MARKS)])
+    drawn_curves = best_curves(configurations, score, split=split)
+    for place, curve in enumerate(drawn_curves):
+        _draw_curve(
+            axes,
+            curve,
+            score,
+            split,
+            *_MARKS[place % len(_MARKS)],
+            numbered=are_numbered(drawn_curves),
+        )
     for place, one in enumerate(baselines(configurations)[:MOST_LINES]):
         found = one.score(split, score)
         if found.is_defined:
@@ -162,7 +178,16 @@ def reference_key() -> Mapping[str, str]:
     return {letter: f"{one.label}: {one.accuracy:.3f}" for letter, one in _lettered()}
 
 
-def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, color: str, marker: str) -> None:
+def _draw_curve(
+    axes: Axes,
+    curve: Curve,
+    score: str,
+    split: str,
+    color: str,
+    marker: str,
+    *,
+    numbered: bool,
+) -> None:
     known = [
         (one, found)
         for one in curve.configurations
@@ -194,7 +219,7 @@ def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, color: str, ma
         label=cut(curve.label, 56),
     )
     in_order = sorted(zip(epsilons, known, strict=True), key=lambda point: point[0])
-    for place, (epsilon, (one, found)) in enumerate(in_order):
+    for place, (epsilon, (one, found)) in enumerate(in_order if numbered else ()):
         # Alternately above and below: on a long axis, numbers of close points would overlap.
         high, shift, edge = (found.low, -6, "top") if place % 2 else (found.high, 6, "bottom")
         axes.annotate(

@@ -79,20 +79,28 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
                     title=f"ε against {split} {name}",
                     description="; ".join([*points, *lines]),
                 ),
-                caption=" ".join(
-                    _curve_notes(configurations, split, score, len(drawn), len(every))
-                ),
+                caption=" ".join(_curve_notes(configurations, split, score, drawn, len(every))),
             )
         )
     return drawings
 
 
 def _curve_notes(
-    configurations: Sequence[Configuration], split: str, score: str, drawn: int, every: int
+    configurations: Sequence[Configuration],
+    split: str,
+    score: str,
+    drawn: Sequence[curves.Curve],
+    every: int,
 ) -> list[str]:
     notes = score_tables.average_notes(configurations, split) if score in AVERAGES else []
-    if drawn < every:
-        notes = [*notes, f"The {drawn} of {every} curves that reach the highest scores."]
+    if len(drawn) < every:
+        notes = [*notes, f"The {len(drawn)} of {every} curves that reach the highest scores."]
+    if not curves.are_numbered(drawn):
+        notes = [
+            *notes,
+            f"More than {curves.MOST_NUMBERED} points, so they have no numbers: the table of "
+            "scores has ε and scores of each configuration.",
+        ]
     return notes
 
 

@@ -38,12 +38,12 @@ class EvaluationCounts:
             found[name] = max(known, found.get(name, 0))
         return found
 
-    def cell(self, one: Configuration, rows: Sequence[Row]) -> str:
+    def cell(self, one: Configuration, total: Mapping[str, int]) -> str:
         """Return the cell of `COLUMN`, e.g. `0.921 ± 0.692 (evaluation 7)`.
 
         Args:
           one: a configuration of the page.
-          rows: all runs of the page.
+          total: what `total` returns for all runs of the page.
         """
         found = _evaluations(one.rows)
         if not found:
@@ -59,7 +59,7 @@ class EvaluationCounts:
         if len(accuracies) < len(found):
             return f"– {which}"
         mean = math.fsum(accuracies) / len(accuracies)
-        return Cell(f"{score_text(mean)} {self._margin(found, self.total(rows))} {which}", mean)
+        return Cell(f"{score_text(mean)} {self._margin(found, total)} {which}", mean)
 
     def _margin(self, found: Sequence[EvaluationValues], total: Mapping[str, int]) -> str:
         test_sets = {values.get("test_set", "") for values in found}

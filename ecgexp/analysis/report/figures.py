@@ -52,8 +52,14 @@ def class_figure(
     ):
         found = [one.score(split, f"{score}/{metric_name(name)}") for one in configurations]
         _draw_spreads(axes, found, shift, *_CLASS_MARKS[score], label)
-    for place in range(1, count):
-        axes.axhline(place - 0.5, color=FAINT, linewidth=0.6)
+    axes.hlines(
+        np.arange(1, count) - 0.5,
+        0,
+        1,
+        color=FAINT,
+        linewidth=0.6,
+        transform=axes.get_yaxis_transform(),
+    )
     _rows(axes, [f"[{one.number}]" for one in configurations])
     axes.set(xlim=(-0.02, 1.02), xlabel="score")
     axes.grid(visible=True, axis="x")
@@ -151,10 +157,15 @@ def time_figure(
     figure = panel(_WIDTH, 0.85 + 0.26 * len(configurations), synthetic=synthetic)
     axes = figure.add_subplot()
     unit, name = _time_unit(max((found.high for found in seconds if found.is_defined), default=1.0))
-    for place, found in enumerate(seconds):
-        if found.is_defined:
-            axes.barh(place, found.mean / unit, height=0.6, color=BLUE)
-            axes.plot([found.low / unit, found.high / unit], [place] * 2, color=INK, linewidth=1.4)
+    places = np.arange(len(seconds))
+    axes.barh(places, [found.mean / unit for found in seconds], height=0.6, color=BLUE)
+    axes.hlines(
+        places,
+        [found.low / unit for found in seconds],
+        [found.high / unit for found in seconds],
+        color=INK,
+        linewidth=1.4,
+    )
     _rows(axes, [f"[{one.number}]" for one in configurations])
     axes.set_xlabel(f"{name} per run")
     axes.set_xlim(left=0)
@@ -221,11 +232,17 @@ def _draw_spreads(
         zorder=3,
         clip_on=False,
     )
-    for place, one in zip(places, found, strict=True):
-        if one.is_defined:
-            axes.plot(
-                [one.low, one.high], [place] * 2, color=color, linewidth=2, zorder=2, clip_on=False
-            )
+    # One artist: matplotlib takes milliseconds for each.
+    axes.hlines(
+        places,
+        [one.low for one in found],
+        [one.high for one in found],
+        color=color,
+        linewidth=2,
+        capstyle="projecting",
+        zorder=2,
+        clip_on=False,
+    )
 
 
 def _rows(axes: Axes, names: Sequence[str], *, size: float = 9) -> None:

@@ -46,6 +46,7 @@ def score_table(
     runs = [row for one in configurations for row in one.rows]
     if split != "test" or not any(row.evaluation for row in runs):
         evaluations = None
+    total = {} if evaluations is None else evaluations.total(runs)
     with_epsilon = any(one.guarantee != "none" for one in configurations)
     # The column of ε has the guarantee in words.
     names = [
@@ -66,7 +67,7 @@ def score_table(
         [
             f"[{one.number}]",
             *(_overall(one, split, score, intervals) for score in _SCORES.values()),
-            *([evaluations.cell(one, runs)] if evaluations is not None else []),
+            *([evaluations.cell(one, total)] if evaluations is not None else []),
             *([_epsilon(one), _delta(one)] if with_epsilon else []),
             *(shown(name, one.values.get(name, "–")) for name in names),
             _seeds(one),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
 from markupsafe import Markup, escape
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ecgexp.evaluation.style import (
@@ -57,6 +58,7 @@ _VARIABLES = {
     }.items()
 }
 _LARGEST = 1.25 * 4 / 3  # pixels per point on a wide screen
+_SVG_DPI = 72
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -99,12 +101,7 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Ma
       title: a few words.
       description: the content with its numbers, for screen readers.
     """
-    target = io.StringIO()
-    with matplotlib.rc_context(_RC), warnings.catch_warnings():
-        # An emoji in a name is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(target, format="svg", metadata=_NO_METADATA)
-    text = target.getvalue()
+    text = _svg_text(figure)
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = re.sub(
         r"<!--.*?-->|<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL
@@ -123,6 +120,21 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Ma
         f'<desc id="{name}-desc">{escape(plain(description))}</desc>'
     )
     return Markup(head + words + re.sub(r"\n+", "\n", body).strip())
+
+
+def _svg_text(figure: Figure) -> str:
+    """Return the file that `savefig` writes, which would draw all once more to lay it out."""
+    target = io.StringIO()
+    FigureCanvasSVG(figure)
+    figure.dpi = _SVG_DPI  # of all SVG; the layout depends on it
+    with matplotlib.rc_context(_RC), warnings.catch_warnings():
+        # An emoji in a name is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        figure.savefig(target, format="svg", metadata=_NO_METADATA)
+    return target.getvalue()
 
 
 def _with_color_names(style: re.Match[str]) -> str:

@@ -220,8 +220,8 @@ def test_jobs_of_a_sweep_show_what_it_varies(width, shown):
         sweep="abc",
     )
     stream = Stream(force_terminal=True, width=width, file=StringIO(), color_system=None)
-    room = _room_beside(table([run], "test", []), stream)
-    stream.write(table([run], "test", [], room=room))
+    room = _room_beside(table([run], "test", ["a" * 32]), stream)
+    stream.write(table([run], "test", ["a" * 32], room=room))
     lines = stream.file.getvalue().splitlines()
     assert len(lines) == 2
     assert ("job" in lines[0]) == bool(shown)

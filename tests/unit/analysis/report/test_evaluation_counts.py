@@ -78,14 +78,14 @@ def test_the_larger_of_log_and_runs_counts(made):
 def test_no_bound_is_stated_where_none_holds(made, second):
     every = made(evaluation(1), second)
     counts = EvaluationCounts(counted={})
-    assert counts.cell(every[0], every[0].rows).startswith("0.900 (no bound)")
+    assert counts.cell(every[0], counts.total(every[0].rows)).startswith("0.900 (no bound)")
 
 
 def test_unknown_patients_have_no_accuracy_by_patient(made):
     values = evaluation(1, bounded=False, accuracy_by_patient=None) | {"patients": None}
     every = made(values, values)
     counts = EvaluationCounts(counted={})
-    assert counts.cell(every[0], every[0].rows) == "– (1, 1)"
+    assert counts.cell(every[0], counts.total(every[0].rows)) == "– (1, 1)"
     assert counts.notes(every[0].rows) == ["This test set was evaluated once so far."]
 
 

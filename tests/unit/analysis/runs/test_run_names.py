@@ -9,7 +9,7 @@ import pytest
 
 from ecgexp.analysis import run_names
 from ecgexp.analysis.find_runs import find_run
-from ecgexp.analysis.run_names import run_named, short_id
+from ecgexp.analysis.run_names import run_named, short_ids
 from ecgexp.cli.run_argument import named_folder, named_run, named_runs, resumed_folder
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking.provenance import process_tags
@@ -144,8 +144,9 @@ def test_run_of_another_machine_has_no_folder_here(monkeypatch):
 
 
 def test_a_short_id_is_longer_where_another_begins_alike():
-    assert short_id("a" * 32, ["a" * 32, "b" * 32]) == "a" * 8
-    assert short_id("a" * 32, ["a" * 32, "a" * 9 + "b" * 23]) == "a" * 10
+    ids = ["a" * 32, "b" * 32, "a" * 9 + "b" * 23, "a" * 9 + "b" * 9 + "c" * 14]
+    short = short_ids(ids)
+    assert list(map(short.__getitem__, ids)) == ["a" * 10, "b" * 8, ids[2][:19], ids[3][:19]]
 
 
 @pytest.mark.parametrize("name", ["nope", "outputs/nope", "empty", "latest"])
