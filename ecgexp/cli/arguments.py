@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ecgexp.cli.streams import starting
 from ecgexp.settings.declaration import ConfigError, DataError, MachineError
 from ecgexp.settings.installation import to_type
 from ecgexp.settings.paths import DEFAULT_STORE
@@ -31,7 +32,7 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
     """Runs a command and turns expected exceptions into messages.
 
     **Guarantees** (`tests/unit/cli/test_commands.py`): an error is one line on standard error and
-    holds no password.
+    holds no password. If the command was silent for a second, the line of `starting` is before it.
 
     Args:
       prog: name of the command.
@@ -46,7 +47,8 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
     use_own_scratch()
     show_log()
     try:
-        return work()
+        with starting(prog):
+            return work()
     except (ConfigError, DataError, MachineError) as error:
         return refuse(prog, error)
     except OSError as error:  # a full disk, a read-only folder

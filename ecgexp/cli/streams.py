@@ -11,17 +11,21 @@ import functools
 import io
 import os
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ecgexp import __version__
+
 FAILED_OUTPUT = 1
 READER_LEFT = 128 + 13
 """Exit code of a command whose output has no reader: 128 plus the number of SIGPIPE."""
 
 _NAMES = ("stdout", "stderr")
+_QUIET_S = 1.0
 _SPELLED_OUT = "ecgexp.spelled_out"
 _SPELLINGS = {
     "ε": "eps",
@@ -125,6 +129,35 @@ def softened() -> Iterator[dict[str, OSError]]:
             setattr(sys, name, stream)
 
 
+@contextmanager
+def starting(name: str, *, after_s: float = _QUIET_S) -> Iterator[None]:
+    """Says on standard error that a command has started, if it has written nothing for a while.
+
+    Only the console script does so: a command that is called in-process has other streams.
+
+    Args:
+      name: of the command.
+      after_s: how long it may be silent, in seconds.
+    """
+    if Path(sys.argv[0]).stem != name:
+        yield
+        return
+    timer = threading.Timer(after_s, say_started, args=(name,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def say_started(name: str) -> None:
+    """Writes version and process of a command, unless it has written something."""
+    if any(getattr(getattr(sys, one), "is_used", True) for one in _NAMES):
+        return
+    print(f"{name} {__version__} · process {os.getpid()}", file=sys.stderr, flush=True)
+
+
 def soften() -> None:
     """`softened` for the rest of a process that a launcher started to run a job."""
     if not isinstance(sys.stdout, _Soft):
@@ -137,10 +170,12 @@ class _Soft(io.TextIOBase):
 
     def __init__(self, stream: Any, name: str, failures: dict[str, OSError]):
         self._stream, self._name, self._failures = stream, name, failures
+        self.is_used = False
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_SPELLED_OUT)
 
     def write(self, text: str) -> int:
+        self.is_used = self.is_used or bool(text)
         self._try(lambda: self._stream.write(text))
         return len(text)
 

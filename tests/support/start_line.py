@@ -2,6 +2,7 @@
 
 import re
 
+_LATE = re.compile(rb"ecgexp-\S+ \d+\.\d+\.\d+\S* (\||\xc2\xb7) process \d+\r?\n")
 _START = re.compile(r"ecgexp \d+\.\d+\.\d+\S* · process \d+\n")
 
 
@@ -10,3 +11,8 @@ def after_start(stderr):
     found = _START.match(stderr)
     assert found is not None, stderr
     return stderr[found.end() :]
+
+
+def without_start(stderr):
+    """What an `ecgexp-*` command wrote without that line, which only a slow one writes."""
+    return _LATE.sub(b"", stderr, count=1)

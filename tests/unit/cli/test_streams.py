@@ -7,12 +7,22 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 
 import pytest
+from start_line import without_start
 
-from ecgexp.cli.streams import FAILED_OUTPUT, READER_LEFT, command, softened
+from ecgexp import __version__
+from ecgexp.cli.streams import (
+    FAILED_OUTPUT,
+    READER_LEFT,
+    command,
+    say_started,
+    softened,
+    starting,
+)
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[3]
@@ -58,9 +68,27 @@ def test_help_under_an_ascii_locale_is_shown_in_ascii(name, tmp_path):
 @pytest.mark.parametrize("words", [QUICK, ("ecgexp", "--cfg", "job")])
 def test_answer_under_an_ascii_locale_spells_symbols_out(words, tmp_path):
     done = shell(line(words), tmp_path, **ASCII)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, without_start(done.stderr)) == (0, b"")
     assert done.stdout.isascii()
     assert b"eps" in done.stdout
+
+
+@pytest.mark.parametrize("output", ["", "a result"])
+def test_a_silent_command_says_that_it_has_started(output, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", said := io.StringIO())
+    monkeypatch.setattr(sys, "argv", ["/bin/ecgexp-report"])
+    with softened():
+        print(output, end="")
+        with starting("ecgexp-report", after_s=0):
+            for one in threading.enumerate():
+                if isinstance(one, threading.Timer):
+                    one.join()
+            say_started("ecgexp-report")  # not a second time
+    lines = said.getvalue().splitlines()
+    assert [one.split(" · ")[0] for one in lines] == ["ecgexp-report " + __version__][
+        bool(output) :
+    ]
 
 
 @pytest.mark.parametrize(
