@@ -94,7 +94,7 @@ def predict(options: argparse.Namespace, *, begun: float | None = None) -> "list
     """
     from ecgexp.data.formats.annotation_writer import check_extension
     from ecgexp.data.formats.beat_file import SUFFIXES
-    from ecgexp.data.formats.single_record import is_csv, locate_all, reference_file, signal_files
+    from ecgexp.data.formats.record_paths import is_csv, locate_all, reference_file, signal_files
     from ecgexp.data.identity import check_stems_once
     from ecgexp.inference import output_files
     from ecgexp.inference.csv_columns import csv_layout
@@ -319,7 +319,7 @@ def made_from_of(
 ) -> dict[str, object]:
     """Return what determines the annotations of a record, as JSON values."""
     from ecgexp import __version__
-    from ecgexp.data.formats.single_record import files_of_single
+    from ecgexp.data.formats.record_paths import files_of_single
     from ecgexp.storage.digests import file_sha256
 
     files = files_of_single(stem, options.annotator, reading.csv)
@@ -375,12 +375,8 @@ def _annotated(
     is_alone: bool,
 ) -> "tuple[Annotated, list[str]]":
     """Annotate a record; return it and the notes on it."""
-    from ecgexp.data.formats.single_record import (
-        database_of,
-        open_single,
-        published_name,
-        reference_file,
-    )
+    from ecgexp.data.formats.record_paths import reference_file
+    from ecgexp.data.formats.single_record import database_of, open_single, published_name
     from ecgexp.inference import report
     from ecgexp.inference.streamed import annotate_streamed
 

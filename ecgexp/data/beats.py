@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.demographics import Demographics
 
 RR_FEATURES = (
     "rr_previous_s",
@@ -132,6 +135,8 @@ class BeatSet:
       recordings: record -> hexadecimal digest of its signal files, which is the same for a record
         under any name and any preprocessing; a record without files has no entry. Of training
         records it is private data and is written nowhere.
+      demographics: record -> sex and decade of age of its patient; empty without
+        `dataset.demographics=true`.
       skipped: record -> why it cannot be read, for records that are left out because of
         `dataset.on_error=skip`.
       parts: (num_beats,) str, `"train"` for beats of the training database, `"test"` for those of
@@ -169,6 +174,7 @@ class BeatSet:
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
     recordings: Mapping[str, str] = field(default_factory=dict)
+    demographics: "Mapping[str, Demographics]" = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     parts: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U5"))
     patients_are: PatientsAre = "stated"

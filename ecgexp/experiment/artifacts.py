@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgexp.data.beats import BeatSet, beats_sha256
 from ecgexp.evaluation.evaluator import Evaluation
-from ecgexp.experiment import quality
+from ecgexp.experiment import demographics, quality
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.quality import MarkedScores
 from ecgexp.formatting import score_text
@@ -106,6 +106,7 @@ def describe_data(run_data: RunData) -> dict[str, Any]:
         "dropped": dict(beats.dropped),
         **({"skipped": dict(beats.skipped)} if beats.skipped else {}),
         **quality.describe(run_data),
+        **demographics.describe(run_data),
         "notes": list(run_data.split.notes),
     }
 

@@ -295,6 +295,11 @@ TABLE: tuple[Output, ...] = (
     *_holdout("result key", "held-out beats of each class, patients and clients",
         *(f"data/{what}/{split}*" for what in ("beats", "patients", "clients")
           for split in ("validation", "test"))),
+    *_holdout("result key", "patients of held-out beats by sex and by decade of age, with "
+        "dataset.demographics=true; under a guarantee, only of splits without a training patient",
+        "data/demographics/validation*", "data/demographics/test*"),
+    *_withheld("result key", "training patients by sex and by decade of age",
+        "data/demographics*"),
     *_withheld("result key",
         "training beats of each class, and the number of their patients or clients",
         *(f"data/{what}/train*" for what in ("beats", "patients", "clients"))),

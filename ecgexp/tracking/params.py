@@ -12,11 +12,12 @@ from ecgexp.tracking.checks import check_name
 
 _WITHOUT_EFFECT = re.compile(
     r"(resume|name|tracking|sweep|data|checkpoints|figures|hydra|console|max_minutes)([./@].*)?"
-    r"|dataset\.(.*\.)?(root|cache_dir)"
+    r"|dataset\.(.*\.)?(root|cache_dir|demographics)"
 )
 """Settings that do not affect a result.
 
-Locations of runs and data, how a run was started, how often it is saved, the format of its figures.
+Locations of runs and data, how a run was started, how often it is saved, the format of its figures,
+whether patients are counted by sex and age.
 """
 
 

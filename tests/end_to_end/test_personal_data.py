@@ -13,8 +13,12 @@ from smallest_run import SMALLEST
 
 from ecgexp.data.synthetic.database import write_database
 
-PLANTED = ("Quillfeather", "Zenobia", "Hospital-Xyz", "born")
-COMMENTS = "# Zenobia Quillfeather, born 1931, Patient: p{number}\n"
+FIELDS = ("Quillfeather", "Hospital-Xyz", "born", "1931-05-17", "JAN-1931", "67 sex")
+PLANTED = (*FIELDS, "Zenobia")
+COMMENTS = (
+    "# Zenobia Quillfeather, born 1931-05-17, Patient: p{number}\n# age: 67 sex: F, Hospital-Xyz\n"
+)
+PREDICT = "import sys; from ecgexp.cli.predict import main; sys.exit(main())"
 
 
 def plant(folder):
@@ -33,7 +37,10 @@ def plant(folder):
     path.write_text("Zenobia Quillfeather\n" + path.read_text())
     beats = np.random.default_rng(0).integers(-3000, 3000, 3600)
     signal = {"digital": beats, "samples": 100, "label": "ECG II"}
-    fields = {"patient": "X F 01-JAN-1931 Zenobia_Quillfeather", "recording": "Hospital-Xyz"}
+    fields = {
+        "patient": "X F 01-JAN-1931 Zenobia_Quillfeather",
+        "recording": "Startdate 02-FEB-1999 Hospital-Xyz",
+    }
     notes = [(1, "Zenobia Quillfeather"), *((second, "N") for second in range(2, 30))]
     (folder / "night.edf").write_bytes(
         edf_file([signal], kind="EDF+C", annotations=notes, annotation_bytes=700, **fields)
@@ -59,6 +66,7 @@ def test_planted_names_are_in_no_output_of_a_private_run(tmp_path):
         f"dataset.path={folder.parent}",
         f"dataset.patients={table}",
         "dataset.on_error=skip",
+        "dataset.demographics=true",
         "trainer=dp",
         "privacy.noise_multiplier=1",
         "trainer.expected_batch_size=8",
@@ -80,5 +88,16 @@ def test_planted_names_are_in_no_output_of_a_private_run(tmp_path):
     said = [done.stdout, done.stderr, report.stdout, report.stderr]
     everything = b"\n".join([*texts, *(text.encode() for text in said)])
     assert (place / ".cache" / "pseudonyms").is_dir()
+    assert b'"60-69"' in everything
     for name in PLANTED:
+        assert name.encode() not in everything
+    out = tmp_path / "out"
+    words = [*(folder / name for name in ("s001", "night", "s012")), "--on-error", "skip"]
+    words = ["latest", *words, "--output", out, "--format", "json,edf"]
+    done = run(*words, cwd=place, code=PREDICT)
+    assert "s012" in done.stdout + done.stderr  # it cannot be read
+    written = [path.read_bytes() for path in out.rglob("*") if path.is_file()]
+    assert {path.suffix for path in out.iterdir()} > {".json", ".edf"}
+    everything = b"\n".join([*written, done.stdout.encode(), done.stderr.encode()])
+    for name in FIELDS:  # the files are named after the records, as they were given
         assert name.encode() not in everything

@@ -11,7 +11,8 @@ import pytest
 from tiny_records import TINY, tiny_source, write_record
 
 from ecgexp.data.datasets.recorded import RecordedDataset
-from ecgexp.data.formats.single_record import annotation_file, locate, read_single
+from ecgexp.data.formats.record_paths import annotation_file, locate
+from ecgexp.data.formats.single_record import read_single
 from ecgexp.data.formats.wfdb_reader import read_record
 from ecgexp.data.preprocessing.cache import CachedBeats, load_or_preprocess
 from ecgexp.data.preprocessing.pipeline import preprocess_records

@@ -68,6 +68,8 @@ class FolderFiles(CsvLayout, OwnPreprocessing):
         patient. Nothing else of the comments is used.
       pseudonyms: Replace ids of records and patients by keyed digests, whose key is in `cache_dir`.
         None: in runs with a privacy guarantee, unless `records` names records.
+      demographics: State in the result how many patients of each split have which sex and which
+        decade of age, as headers and EDF fields state them.
       on_error: What to do with a record that cannot be read. `stop`: stop with its error; `skip`:
         leave it out, and state the reason in the result.
       strict: Refuse a record with annotations before its first sample or after its last one.
@@ -85,6 +87,7 @@ class FolderFiles(CsvLayout, OwnPreprocessing):
     patient_pattern: Name | None = None
     patient_comment: Name | None = None
     pseudonyms: bool | None = None
+    demographics: bool = False
     on_error: OnError = "stop"
     strict: bool = False
 
@@ -205,6 +208,7 @@ class FolderDataset(FolderFiles, Preprocessing):
                 source,
                 strict=self.strict,
                 on_error=self.on_error,
+                demographics=self.demographics,
                 on_progress=on_progress,
                 path=path,
             )

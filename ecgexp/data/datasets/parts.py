@@ -19,6 +19,7 @@ from ecgexp.storage.digests import digest
 if TYPE_CHECKING:
     from ecgexp.data.formats.record import Record
 
+_OF_RECORDS = ("skipped", "templates_mv", "annotated", "recordings", "demographics")
 _SHOWN = 6
 PartDataset = RecordedDataset | FolderDataset
 
@@ -266,7 +267,7 @@ def joined(
     check_no_copies(columns["record_ids"], columns["signals_mv"])
     merged = {
         name: {key: value for beats in loaded for key, value in getattr(beats, name).items()}
-        for name in ("dropped", "skipped", "templates_mv", "annotated", "recordings")
+        for name in ("dropped", *_OF_RECORDS)
     }
     codes = [
         beats.quality if len(beats.quality) else np.zeros(len(beats), np.int8) for beats in loaded
@@ -319,11 +320,11 @@ def _prefixed(beats: BeatSet, name: str) -> BeatSet:
         beats,
         record_ids=np.char.add(f"{name}/", beats.record_ids),
         patient_ids=np.char.add(f"{name}/", beats.patient_ids),
-        templates_mv={f"{name}/{record}": median for record, median in beats.templates_mv.items()},
-        annotated={f"{name}/{record}": places for record, places in beats.annotated.items()},
-        recordings={f"{name}/{record}": found for record, found in beats.recordings.items()},
         dropped={f"{name}: {reason}": count for reason, count in beats.dropped.items()},
-        skipped={f"{name}/{record}": reason for record, reason in beats.skipped.items()},
+        **{
+            values: {f"{name}/{record}": value for record, value in getattr(beats, values).items()}
+            for values in _OF_RECORDS
+        },
     )
 
 

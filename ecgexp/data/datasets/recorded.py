@@ -74,6 +74,8 @@ class RecordedFiles(OwnPreprocessing):
         with anything else that is accepted and counted (`Record.notes`).
         Published databases have such records; by default these annotations are left out and
         counted.
+      demographics: State in the result how many patients of each split have which sex and which
+        decade of age, as headers state them.
     """
 
     database: Database | str = "mitdb"
@@ -82,6 +84,7 @@ class RecordedFiles(OwnPreprocessing):
     records: Annotated[tuple[Name, ...] | None, BeforeValidator(_records_of)] = None
     verify: Verify = "published"
     strict: bool = False
+    demographics: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -237,7 +240,12 @@ class RecordedDataset(RecordedFiles, Preprocessing):
         from ecgexp.data.preprocessing.pipeline import preprocess_records
 
         beats = preprocess_records(
-            self, self._source(), strict=self.strict, on_progress=on_progress, path=path
+            self,
+            self._source(),
+            strict=self.strict,
+            demographics=self.demographics,
+            on_progress=on_progress,
+            path=path,
         )
         return replace(beats, notes=(*beats.notes, *self.notes()))
 

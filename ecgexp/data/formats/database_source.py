@@ -8,9 +8,11 @@ from typing import Any
 from ecgexp.data.beats import PatientsAre
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats import csv_reader, wfdb_reader
+from ecgexp.data.formats.demographics import Demographics, of_comments
 from ecgexp.data.formats.integrity import check_published
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name
+from ecgexp.data.formats.wfdb_header import read_record_line
 from ecgexp.data.preprocessing.settings import Layout, Verify
 
 _READ_BY = (
@@ -83,6 +85,13 @@ class DatabaseSource:
     def read(self, record_id: str, leads: Sequence[str]) -> Record:
         """See `RecordSource`."""
         return _READERS[self.layout].read_record(self.folder, record_id, self.database, leads)
+
+    def demographics_of(self, record_id: str) -> Demographics:
+        """See `RecordSource`; the CSV layout of Kaggle states nothing of patients."""
+        if self.layout != "wfdb":
+            return Demographics()
+        line = read_record_line(self.folder / f"{record_id}.hea", self.database)
+        return of_comments(line.comments)
 
     def identity(self) -> dict[str, Any]:
         """See `RecordSource`."""

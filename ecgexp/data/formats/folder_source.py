@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -13,17 +12,18 @@ from ecgexp.data.beats import PatientsAre
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats import csv_signals_reader, edf_reader, wfdb_reader
 from ecgexp.data.formats.csv_layout import CsvLayout
+from ecgexp.data.formats.demographics import Demographics, of_comments, of_edf
 from ecgexp.data.formats.discovery import FoundRecords, format_of
 from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.patients import PatientRule
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.single_record import check_frequency
+from ecgexp.data.formats.untrusted import without_quotes
 from ecgexp.data.formats.wfdb_header import read_record_line
 from ecgexp.settings.declaration import DataError
 
 _FIX = "copy the file again, or use dataset.on_error=skip, which leaves the record out"
 _SHOWN = 5
-_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class FolderSource:
     """See `RecordSource`.
 
     **Guarantees**: A record has an id, a patient, leads, times and symbols, and nothing else of its
-    header; comments are compared with `patients.comment_pattern` only. Messages quote no text of a
+    header; comments are compared with `patients.comment_pattern` only. `demographics_of`, which is
+    used on demand, has sex and decade of age. Messages quote no text of a
     file, which may name a person (`tests/unit/data/folder/test_folder_dataset.py`).
 
     Attributes:
@@ -113,7 +114,13 @@ class FolderSource:
     def read(self, record_id: str, leads: Sequence[str]) -> Record:
         """See `RecordSource`."""
         path = self.found.files[record_id]
-        database = Database(
+        with self._placed():
+            record = self._read_file(record_id, path, self._database(path), leads)
+        unusable = {lead: self._relative(why) for lead, why in record.unusable.items()}
+        return replace(record, record_id=record_id, unusable=unusable)
+
+    def _database(self, path: Path) -> Database:
+        return Database(
             name=self.name,
             version="",
             title="",
@@ -123,10 +130,6 @@ class FolderSource:
             adc_gain=self.csv.adc_gain,
             remedy=_FIX,
         )
-        with self._placed():
-            record = self._read_file(record_id, path, database, leads)
-        unusable = {lead: self._relative(why) for lead, why in record.unusable.items()}
-        return replace(record, record_id=record_id, unusable=unusable)
 
     def _read_file(
         self, record_id: str, path: Path, database: Database, leads: Sequence[str]
@@ -179,6 +182,21 @@ class FolderSource:
         check_frequency(path, record.fs_hz, database)
         return replace(record, patient_id=patient)
 
+    def demographics_of(self, record_id: str) -> Demographics:
+        """See `RecordSource`; CSV files state nothing of patients."""
+        path = self.found.files[record_id]
+        with self._placed():
+            match format_of(path):
+                case "edf":
+                    try:
+                        return of_edf(path)
+                    except OSError as error:
+                        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+                case "csv":
+                    return Demographics()
+                case "wfdb":
+                    return of_comments(read_record_line(path, self._database(path)).comments)
+
     @contextmanager
     def _placed(self) -> Iterator[None]:
         """Begin messages with the dataset, and name files relative to its folder."""
@@ -191,7 +209,7 @@ class FolderSource:
         """Name the dataset, and hide what the message quotes of a file."""
         if message.startswith("dataset"):
             return message
-        plain = _QUOTED.sub("'…'", message.replace(f"{self.folder}/", ""))
+        plain = without_quotes(message.replace(f"{self.folder}/", ""))
         return f"dataset=folder: {plain}"
 
     def identity(self) -> dict[str, Any]:

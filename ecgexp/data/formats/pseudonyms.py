@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.data.beats import PatientsAre
+from ecgexp.data.formats.demographics import Demographics
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.source import RecordSource
 from ecgexp.privacy.keyed_digests import DigestKey
@@ -102,6 +103,11 @@ class PseudonymSource:
             patient_id=pseudonym_of_patient(self.key, record.patient_id),
             unusable={lead: self.hide(why) for lead, why in record.unusable.items()},
         )
+
+    def demographics_of(self, record_id: str) -> Demographics:
+        """See `RecordSource`."""
+        with self.hidden():
+            return self.inner.demographics_of(self._real[record_id])
 
     def identity(self) -> dict[str, Any]:
         """See `RecordSource`; without the patients of single records, which have pseudonyms."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ecgexp.data.beats import PatientsAre
+from ecgexp.data.formats.demographics import Demographics
 from ecgexp.data.formats.record import Record
 
 
@@ -73,6 +74,14 @@ class RecordSource(Protocol):
         Raises:
           DataError: A file is damaged, or no lead can be used; the message is one line that names
             the file and the remedy.
+        """
+        ...
+
+    def demographics_of(self, record_id: str) -> Demographics:
+        """Return what the header of a record states of its patient; for `dataset.demographics`.
+
+        Raises:
+          DataError: The header cannot be read.
         """
         ...
 

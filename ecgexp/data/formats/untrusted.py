@@ -1,6 +1,8 @@
 """Validation of untrusted names and files, and the one-line message of a refusal."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ecgexp.data.datasets.catalog import Database
@@ -10,6 +12,7 @@ _RECORD_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _LONGEST_NAME = 64
 _QUOTED = 80
+_QUOTE = re.compile(r"""(?<!\w)'(?:[^'\\]|\\.)*'|(?<!\w)"(?:[^"\\]|\\.)*\"""")
 
 
 def damaged(path: Path, what: str, database: Database) -> DataError:
@@ -35,6 +38,24 @@ def printable(path: Path | str) -> str:
 def quoted(text: str) -> str:
     """Return the beginning of a text from a file, quoted and escaped, for a message of one line."""
     return repr(text if len(text) <= _QUOTED else text[:_QUOTED] + "…")
+
+
+def without_quotes(message: str) -> str:
+    """Return a message without the texts that it quotes of a file, which may name a person."""
+    return _QUOTE.sub("'…'", message)
+
+
+@contextmanager
+def hides_texts() -> Iterator[None]:
+    """Quote no text of a file in messages about it.
+
+    Raises:
+      DataError: The error of the block, without quotes and without its cause, which has them.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataError(without_quotes(str(error))) from None
 
 
 def is_record_name(record_id: str) -> bool:

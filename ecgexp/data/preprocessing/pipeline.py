@@ -42,6 +42,7 @@ def preprocess_records(
     *,
     strict: bool = False,
     on_error: OnError = "stop",
+    demographics: bool = False,
     on_progress: OnProgress | None = None,
     path: str = "dataset",
 ) -> BeatSet:
@@ -54,6 +55,7 @@ def preprocess_records(
         `Record.notes`, which are otherwise left out or accepted, and counted.
       on_error: `stop`: raise the error of a record that cannot be read; `skip`: leave the record
         out and state the error in `BeatSet.skipped`.
+      demographics: Read sex and decade of age of the patient of each record.
       on_progress: Called with `(done, total, what)`, unless the beats are in the cache.
       path: Key of the settings in the configuration, for messages.
 
@@ -120,7 +122,8 @@ def preprocess_records(
         name: digest(sorted({found[path] for path in signals[name]}))
         for name in cached.beats.annotated
     }
-    return replace(cached.beats, recordings=recordings)
+    found_of = {name: source.demographics_of(name) for name in recordings} if demographics else {}
+    return replace(cached.beats, recordings=recordings, demographics=found_of)
 
 
 def _files(

@@ -32,6 +32,7 @@ class DataValues(TypedDict, total=False):
     dropped: dict[str, Count]
     skipped: dict[str, str]
     quality: "QualityValues"
+    demographics: dict[str, dict[str, dict[str, Count]]]
     notes: list[str]
 
 

@@ -4,14 +4,8 @@ from edf_bytes import edf_file
 from tiny_records import write_record
 
 from ecgexp.data.datasets import catalog
-from ecgexp.data.formats.single_record import (
-    annotation_file,
-    database_of,
-    locate,
-    locate_all,
-    published_name,
-    read_single,
-)
+from ecgexp.data.formats.record_paths import annotation_file, locate, locate_all
+from ecgexp.data.formats.single_record import database_of, published_name, read_single
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.digests import file_sha256
 

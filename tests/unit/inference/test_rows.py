@@ -75,7 +75,8 @@ def test_rows_of_another_length_raise(tmp_path, model, rows):
 
 
 def test_rows_and_records_take_models_of_their_kind(tmp_path, model, rows):
-    from ecgexp.data.formats.single_record import database_of, locate, read_single
+    from ecgexp.data.formats.record_paths import locate
+    from ecgexp.data.formats.single_record import database_of, read_single
 
     write_record(tmp_path, "100")
     stem = locate(str(tmp_path / "100"))
