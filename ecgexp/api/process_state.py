@@ -5,12 +5,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ecgexp.console import show_log
+
 _LIBRARIES = ("alembic", "mlflow", "mlflow.utils.environment", "mlflow.store.db.utils")
 
 
 @contextmanager
 def quiet_and_restored() -> Iterator[None]:
-    """Keep TensorFlow's log lines away within the block; restore environment and logging after it.
+    """Show notes and warnings as the command does within the block, without TensorFlow's log lines.
+
+    If the root logger has handlers, they get the notes and warnings. Environment and logging are
+    restored after the block.
 
     **Guarantees**: after the block, also if it raises, the environment, the handlers and level of
     the root logger and the levels of the libraries that a run quiets are as before
@@ -22,6 +27,7 @@ def quiet_and_restored() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in _LIBRARIES}
     # TensorFlow logs harmless messages as errors whenever it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    show_log()
     try:
         yield
     finally:

@@ -96,7 +96,7 @@ class FallbackRule:
             return [tf.convert_to_tensor(value) for value in found]
 
         units = [tf.reshape(rows, [-1, views, *rows.shape[1:]]) for rows in (saved, upstream)]
-        values = tf.vectorized_map(of_unit, tuple(units))
+        values = tf.vectorized_map(of_unit, tuple(units), warn=False)
         shaped = [
             tf.ensure_shape(value, [None, *weight.shape])
             for value, weight in zip(values, weights, strict=True)

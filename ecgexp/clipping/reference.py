@@ -87,7 +87,8 @@ class VectorizedClipper(_UnitByUnit):
     ) -> ClippedSum:
         """See `base.Clipper`."""
         rows = self.rows_of_units(features, labels, mask)
-        units = tf.vectorized_map(lambda unit: self.clip_unit(*unit), rows)
+        # Without a line on each operation that becomes a loop: notes on layers say what is slow.
+        units = tf.vectorized_map(lambda unit: self.clip_unit(*unit), rows, warn=False)
         sums = [tf.reduce_sum(gradient, axis=0) for gradient in units.gradients]
         losses = tf.reshape(units.losses, [-1])
         return summarize(

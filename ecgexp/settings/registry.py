@@ -196,6 +196,11 @@ def _use(target: Any, key: str) -> str:
     if near:
         return f"{key}={near}"
     package, _, name = str(target).rpartition(".")
+    if package == "__main__":
+        return (
+            "a class of a plug-in, which can be loaded again in another process "
+            f"({to_type('ecgexp-new plugin NAME')} writes one)"
+        )
     if package.isidentifier() and name.isidentifier() and package != ecgexp.__name__:
         return (
             f"a public name such as ecgexp.models.Cnn1d, or install the plug-in {package} "

@@ -5,9 +5,9 @@ import json
 import pytest
 from plugin_packages import install_parts, on_path
 
+import ecgexp
 from ecgexp.config import load_experiment
 from ecgexp.experiment.run import run
-from ecgexp.models.saved_classifier import load_classifier
 from ecgexp.settings.declaration import ConfigError
 
 GROUPS = ("dataset", "grouping", "split", "features", "loss", "model", "augmentation")
@@ -32,7 +32,7 @@ def mine(tmp_path_factory):
 
 
 def test_private_run_of_plugin_parts_states_what_it_rests_on(tmp_path, caplog):
-    run(load_experiment(DP), tmp_path / "run")
+    loaded = ecgexp.run(DP, folder=tmp_path / "run")
     result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert result["status"] == "FINISHED"
     assert 0 < result["privacy"]["epsilon"] < 100
@@ -41,8 +41,7 @@ def test_private_run_of_plugin_parts_states_what_it_rests_on(tmp_path, caplog):
     for part in set(GROUPS) - {"grouping"}:
         assert f"- {part} of the plug-in mine (mine 1.0): that " in text
     assert "layer 'scale' (Scale): no clipping rule" in caplog.text
-    model = load_classifier(tmp_path / "run" / "model")
-    assert type(model.builder).__name__ == "Net"
+    assert type(loaded.model.builder).__name__ == "Net"
 
 
 @pytest.mark.parametrize(

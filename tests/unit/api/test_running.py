@@ -10,6 +10,7 @@ import pytest
 
 import ecgexp
 from ecgexp.api.process_state import quiet_and_restored
+from ecgexp.console import NOTE
 from ecgexp.settings.declaration import ConfigError
 
 
@@ -33,6 +34,22 @@ def test_unusable_overrides_are_refused_without_a_folder(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=message) as error:
         ecgexp.run(overrides)
+    assert "\n" not in str(error.value)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+PARTS = ("model", "features", "loss", "augmentation", "dataset", "split", "partition", "trainer")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part_of_the_notebook_is_refused_without_a_folder(tmp_path, monkeypatch, part):
+    """Nothing could load it again; parts of a plug-in run in `test_plugin_parts.py`."""
+    monkeypatch.chdir(tmp_path)
+    words = (
+        rf"^{part}\._target_=__main__\.Own: .*; use a class of a plug-in.*ecgexp-new plugin NAME"
+    )
+    with pytest.raises(ConfigError, match=words) as error:
+        ecgexp.run([f"{part}._target_=__main__.Own"])
     assert "\n" not in str(error.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -75,6 +92,15 @@ def test_state_of_the_process_is_restored_after_an_error(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         work()
     assert state() == before
+
+
+def test_notes_and_warnings_are_shown_as_by_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    with quiet_and_restored():
+        logging.getLogger("ecgexp.x").warning("a layer")
+        logging.getLogger("ecgexp.x").log(NOTE, "it is slow")
+    assert capsys.readouterr().err == "warning: a layer\nnote: it is slow\n"
+    assert logging.getLogger().handlers == []
 
 
 def test_import_of_ecgexp_loads_nothing_heavy():
