@@ -32,6 +32,7 @@ from ecgexp.storage.digests import digest
 if TYPE_CHECKING:
     from ecgexp.analysis.find_runs import StoredRun
     from ecgexp.console import ProgressBar
+    from ecgexp.data.datasets.catalog import Database
     from ecgexp.data.formats.csv_layout import CsvLayout
     from ecgexp.data.formats.labels import Labels
     from ecgexp.inference.model import TrainedModel
@@ -92,6 +93,8 @@ def predict(options: argparse.Namespace, *, begun: float | None = None) -> "list
       DataError: the run has no model, or a record cannot be read or does not suit the model. The
         files of earlier records are written.
     """
+    from ecgexp.config.location import own_folder
+    from ecgexp.data.datasets.own_databases import own_databases
     from ecgexp.data.formats.annotation_writer import check_extension
     from ecgexp.data.formats.beat_file import SUFFIXES
     from ecgexp.data.formats.record_paths import is_csv, locate_all, reference_file, signal_files
@@ -103,6 +106,7 @@ def predict(options: argparse.Namespace, *, begun: float | None = None) -> "list
 
     begun = time.monotonic() if begun is None else begun
     check_extension(options.extension)
+    databases = () if options.config_dir is None else own_databases(own_folder(options.config_dir))
     names, typed = _names_and_settings(options.records)
     suffixes, run = {Path(name).suffix.lower() for name in names}, None
     if suffixes <= set(SUFFIXES):  # files of beats, or CSV recordings
@@ -136,7 +140,7 @@ def predict(options: argparse.Namespace, *, begun: float | None = None) -> "list
     run = run or named_run(options.run, "RUN ", store=options.store)
     model = load_model(run)
     model.classifier.build()
-    reading = _Reading(csv=csv, labels=trained_labels(layout_settings(run)))
+    reading = _Reading(csv=csv, labels=trained_labels(layout_settings(run)), databases=databases)
     return _annotate_all(model, stems, options, reading, begun)
 
 
@@ -147,10 +151,12 @@ class _Reading:
     Attributes:
       csv: What the columns of CSV recordings mean.
       labels: What states the symbol of an annotated beat.
+      databases: The user's own databases.
     """
 
     csv: "CsvLayout"
     labels: "Labels"
+    databases: "Sequence[Database]" = ()
 
 
 def _names_and_settings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -331,6 +337,7 @@ def made_from_of(
         "lead": options.lead,
         "csv": asdict(reading.csv),
         "symbols": [reading.labels.symbols_from, dict(reading.labels.symbols)],
+        "databases": [str(asdict(one)) for one in reading.databases],
     }
 
 
@@ -382,7 +389,7 @@ def _annotated(
 
     reference = reference_file(stem, options.annotator, reading.csv)
     may_have_reference = reference is None or reference.is_file()
-    database = database_of(stem)
+    database = database_of(stem, reading.databases)
     preprocessing = model.classifier.preprocessing.for_records_of(str(database)).with_aliases(
         options.lead
     )
@@ -492,6 +499,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default={},
         metavar="MLII=II[,…]",
         help="read lead MLII of the model from lead II of the records; several with commas",
+    )
+    add(
+        "--config-dir",
+        metavar="DIR",
+        help="your own folder of YAML files: records below a folder with the name of one of its "
+        "database/NAME.yaml are those of this database",
     )
     add(
         "--annotator",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ecgexp.data.formats.annotation_writer import symbol_of, write_annotations
-from ecgexp.data.formats.discovery import SUFFIXES_OF
 from ecgexp.data.formats.edf_writer import write_edf_annotations
 from ecgexp.data.formats.untrusted import printable
+from ecgexp.data.formats.wanted_files import SUFFIXES_OF
 from ecgexp.inference.record import Annotated
 from ecgexp.inference.unfinished import folder_of
 from ecgexp.settings.declaration import ConfigError

@@ -257,7 +257,8 @@ class FolderDataset(FolderFiles, Preprocessing):
           ConfigError: There is no `path`.
           DataError: There are no records.
         """
-        from ecgexp.data.formats.discovery import Wanted, find_records, select_records
+        from ecgexp.data.formats.discovery import find_records, select_records
+        from ecgexp.data.formats.wanted_files import Wanted
 
         if self.path is None:
             raise ConfigError(
@@ -280,8 +281,10 @@ class FolderDataset(FolderFiles, Preprocessing):
         from ecgexp.data.formats.folder_source import FolderSource
         from ecgexp.data.formats.labels import Labels
         from ecgexp.data.formats.patients import PatientRule, compiled, read_table
+        from ecgexp.data.formats.wanted_files import note_unclear
 
         found = self.found_records()
+        note_unclear(found.unclear)
         table = None
         if self.patients is not None:
             table = read_table(self.patients, list(found.files), is_complete=found.is_complete)

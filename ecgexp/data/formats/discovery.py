@@ -3,24 +3,16 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats import csv_signals_reader
-from ecgexp.data.formats.csv_layout import CsvLayout
-from ecgexp.data.formats.edf_reader import SUFFIXES as EDF_SUFFIXES
-from ecgexp.data.formats.record import Format
 from ecgexp.data.formats.untrusted import printable, quoted, read_file
+from ecgexp.data.formats.wanted_files import Wanted, format_of, unclear_files
 from ecgexp.data.formats.wfdb_header import read_record_line
 from ecgexp.settings.declaration import DataError
-
-SUFFIXES_OF: Mapping[Format, tuple[str, ...]] = MappingProxyType(
-    {"wfdb": (".hea",), "edf": EDF_SUFFIXES, "csv": (csv_signals_reader.SUFFIX,)}
-)
-"""Format -> suffixes of the file that a record is named after, in lower case."""
 
 _LIST = "RECORDS"
 _TABLES = (".csv", ".tsv", ".npy", ".npz", ".parquet")
@@ -46,65 +38,18 @@ class FoundRecords:
         named after, sorted, or in the order of the `RECORDS` file.
       is_complete: Whether they are all records of the folder, and not a selection.
       refused: Record or folder -> why it is not used.
+      unclear: Number of CSV files with columns of numbers that are left out, because nothing states
+        that they are recordings.
     """
 
     folder: Path
     files: dict[str, Path]
     is_complete: bool
     refused: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which files are records.
-
-    A CSV file is one if it is named alone or by a glob pattern that ends with `.csv`, if `formats`
-    names `csv`, or if it looks like one (`csv_signals_reader.is_recording`).
-
-    Attributes:
-      formats: Formats that are searched for; None: all.
-      csv: What the columns of CSV files mean; tables of annotations are no records.
-      no_records: CSV files that are no records, such as that of the patients.
-    """
-
-    formats: tuple[Format, ...] | None = None
-    csv: CsvLayout = CsvLayout()
-    no_records: tuple[Path, ...] = ()
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """Suffixes of the files that records are named after, in lower case."""
-        return tuple(one for each in self.formats or SUFFIXES_OF for one in SUFFIXES_OF[each])
-
-    def has(self, path: Path, *, is_named: bool = False) -> bool:
-        """Return whether a file is what a record is named after.
-
-        Args:
-          path: The file.
-          is_named: Whether the user named it, and not only its folder.
-        """
-        if path.suffix.lower() not in self.suffixes:
-            return False
-        if format_of(path) != "csv":
-            return True
-        if path.name.endswith(self.csv.annotations):
-            return False
-        if path.resolve() in [each.resolve() for each in self.no_records]:
-            return False
-        is_named = is_named or self.formats is not None
-        return is_named or csv_signals_reader.is_recording(path, self.csv)
+    unclear: int = 0
 
 
 _ALL = Wanted()
-
-
-def format_of(path: Path) -> Format:
-    """Return the format of the file that a record is named after."""
-    suffix = path.suffix.lower()
-    for name, suffixes in SUFFIXES_OF.items():
-        if suffix in suffixes:
-            return name
-    return "wfdb"
 
 
 def find_records(path: Path, *, setting: str, wanted: Wanted = _ALL) -> FoundRecords:
@@ -169,7 +114,8 @@ def select_records(found: FoundRecords, names: Sequence[str]) -> FoundRecords:
 
 def _find(path: Path, setting: str, wanted: Wanted) -> FoundRecords:
     if path.is_dir():
-        return _gathered(path, _in_folder(path, wanted), is_complete=True)
+        found = _gathered(path, _in_folder(path, wanted), is_complete=True)
+        return replace(found, unclear=sum(1 for _ in unclear_files(path, wanted)))
     if path.is_file():
         if wanted.has(path, is_named=True):
             return _gathered(path.parent, [path], is_complete=False)

@@ -13,12 +13,13 @@ from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats import csv_signals_reader, edf_reader, wfdb_reader
 from ecgexp.data.formats.csv_layout import CsvLayout
 from ecgexp.data.formats.demographics import Demographics, of_comments, of_edf
-from ecgexp.data.formats.discovery import FoundRecords, format_of
+from ecgexp.data.formats.discovery import FoundRecords
 from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.patients import PatientRule
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.single_record import check_frequency
 from ecgexp.data.formats.untrusted import without_quotes
+from ecgexp.data.formats.wanted_files import format_of
 from ecgexp.data.formats.wfdb_header import read_record_line
 from ecgexp.settings.declaration import DataError
 

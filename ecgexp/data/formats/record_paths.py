@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ecgexp.data.formats import csv_signals_reader, edf_reader
 from ecgexp.data.formats.csv_layout import CsvLayout
-from ecgexp.data.formats.discovery import SUFFIXES_OF, Wanted, find_records, format_of
+from ecgexp.data.formats.discovery import find_records
 from ecgexp.data.formats.untrusted import check_record_name, printable
+from ecgexp.data.formats.wanted_files import SUFFIXES_OF, Wanted, format_of
 from ecgexp.data.formats.wfdb_reader import files_of, signals_among
 from ecgexp.settings.declaration import ConfigError, DataError
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from ecgexp.data.datasets.catalog import Database, published_databases
 from ecgexp.data.formats import csv_signals_reader, edf_reader
 from ecgexp.data.formats.csv_layout import CsvLayout
-from ecgexp.data.formats.discovery import format_of
 from ecgexp.data.formats.labels import Labels
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.record_paths import annotation_file, file_without_header
 from ecgexp.data.formats.stored_signals import OnSamples, StreamedRecord
 from ecgexp.data.formats.untrusted import damaged, hides_texts
+from ecgexp.data.formats.wanted_files import format_of
 from ecgexp.data.formats.wfdb_header import RecordLine, read_record_line
 from ecgexp.data.formats.wfdb_reader import files_of, read_record
 from ecgexp.data.formats.wfdb_stream import store_record
@@ -123,16 +123,17 @@ def open_single(
 
 
 @hides_texts()
-def database_of(stem: Path) -> Database:
+def database_of(stem: Path, own: Sequence[Database] = ()) -> Database:
     """Determine the database of a record from its content, its header and its folder.
 
     Args:
       stem: Its path without suffix, as returned by `locate`.
+      own: The user's own databases.
 
     Returns:
-      The database of the catalog that publishes the same signal file under any name, or whose
-      folder contains the record; the virtual patients of a seed if the header states them; else a
-      database of this record alone, with the name `record`.
+      The database of the catalog that publishes the same signal file under any name; or that of the
+      catalog or the user whose name is that of a folder with the record; the virtual patients of a
+      seed if the header states them; else a database of this record alone, with the name `record`.
 
     Raises:
       DataError: The header is missing or damaged.
@@ -156,7 +157,7 @@ def database_of(stem: Path) -> Database:
         patients = {**entry.same_patient, stem.name: entry.patient_of(name, line.comments)}
         return replace(entry, same_patient=patients, remedy=unknown.remedy)
     return (
-        _catalogued(stem, line.fs_hz)
+        _catalogued(stem, line.fs_hz, (*own, *published_databases().values()))
         or _synthetic(stem, line, unknown)
         or replace(unknown, fs_hz=line.fs_hz)
     )
@@ -205,13 +206,13 @@ def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
     return None
 
 
-def _catalogued(stem: Path, fs_hz: float) -> Database | None:
+def _catalogued(stem: Path, fs_hz: float, known: Sequence[Database]) -> Database | None:
     """Find the database by the record's folder; the catalog completes its header.
 
     Headers of svdb lack the gain; the patients of incartdb are in the headers. Which records it
     has is only known if its description lists them.
     """
-    for entry in published_databases().values():
+    for entry in known:
         if (
             entry.name in resolved(stem).parts
             and (entry.records is None or stem.name in entry.records)

@@ -1,11 +1,15 @@
 """A user's own database is a YAML file in the folder of `--config-dir`."""
 
+import shutil
+
 import pytest
 from tiny_records import write_record
 
 from ecgexp.config.data_settings import load_data_settings
 from ecgexp.data.datasets.catalog import Database, read_own_database
+from ecgexp.data.datasets.own_databases import own_databases
 from ecgexp.data.datasets.recorded import RecordedDataset
+from ecgexp.data.formats.single_record import database_of
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError
 
@@ -52,6 +56,23 @@ def test_own_database_is_read_as_it_is_described(own):
     assert chosen.records == ("p1a", "p2a")
     assert build_node(to_node(dataset)) == dataset
     assert read_own_database(own, "ward") == dataset.entry
+
+
+def test_single_record_is_recognized_by_its_folder(own):
+    folder = own / "data" / "ward" / "1.0"
+    folder.mkdir(parents=True)
+    write_record(folder, "p1a")
+    databases = own_databases(own)
+    found = database_of(folder / "p1a", databases)
+    assert (str(found), found.patient_of("p1a")) == ("ward 2", "p1")
+    assert database_of(folder / "p1a").name == "record"
+    shutil.copytree(folder, own / "data" / "other")
+    assert database_of(own / "data" / "other" / "p1a", databases).name == "record"
+
+
+def test_folder_without_a_database_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"--config-dir=.*use a folder with database/NAME\.yaml"):
+        own_databases(tmp_path)
 
 
 def test_own_database_replaces_that_of_another_dataset(own):

@@ -1,10 +1,12 @@
 """Recordings in CSV files are a dataset with the same beats as WFDB records of the same signals."""
 
+import logging
+
 import numpy as np
 import pytest
 import wfdb
 
-from ecgexp.data import FolderDataset
+from ecgexp.data import FolderDataset, FolderPart, JoinedDataset
 from ecgexp.settings.declaration import DataError
 
 FS, SECONDS = 250, 12
@@ -69,6 +71,40 @@ def test_csv_dataset_has_the_beats_of_the_same_wfdb_records(folder):
         assert getattr(found, name).tolist() == getattr(expected, name).tolist()
     assert found.dropped == expected.dropped
     assert (len(found), found.patients_are) == (24, "stated")
+
+
+def test_tables_that_could_be_recordings_are_counted_in_a_note(folder, caplog):
+    names = ["Zenobia", "born"]
+    for name in names:
+        rows = "\n".join(f"{at},{at / 3},-1e-3" for at in range(9))
+        (folder / "csv" / f"{name}.csv").write_text(f"II,V1,V2\n{rows}\n")
+    (folder / "csv" / "staff.csv").write_text("name,age\nA,1\nB,2\nC,3\nD,4\nE,5\n")
+    (folder / "csv" / "beats.csv").write_text("\n".join(["0.1,0.2,0.3,0"] * 9) + "\n")
+    caplog.set_level(logging.INFO)
+    assert set(load(folder).record_ids) == {"p1_a", "p2_a"}
+    assert "dataset.path: 2 CSV files of numbers are left out" in caplog.text
+    assert "dataset=csv takes" in caplog.text
+    assert not [name for name in names if name in caplog.text]
+    caplog.clear()
+    for name in names:
+        (folder / "csv" / f"{name}.csv").unlink()
+    load(folder)
+    assert "left out" not in caplog.text
+
+
+def test_csv_part_of_joined_has_the_beats_of_the_same_wfdb_part(folder):
+    """The other part is WFDB, of other recordings; the layout of CSV files is one of a part."""
+    write(folder / "other", "p3_a", 3)
+    other = FolderPart(path=folder / "other" / "wfdb", name="other")
+    csv = FolderPart(path=folder / "csv", name="own", formats=["csv"], recorded_hz=250.0)
+    wfdb = FolderPart(path=folder / "wfdb", name="own")
+    found, expected = (JoinedDataset(parts=(other, part)).load() for part in (csv, wfdb))
+    np.testing.assert_allclose(found.signals_mv, expected.signals_mv, atol=1e-6)
+    for name in ("symbols", "record_ids", "patient_ids", "r_samples"):
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+    assert set(found.patient_ids) == {"other/p3_a", "own/p1_a", "own/p2_a"}
+    with JoinedDataset(parts=(other, csv)).open_records() as read:
+        assert read("own/p1_a").lead_names == ("II", "V1")
 
 
 def test_csv_dataset_drops_beats_at_gaps_and_counts_them(folder):
