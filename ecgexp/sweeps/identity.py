@@ -83,10 +83,12 @@ def sweep_name(typed: Sequence[str]) -> str:
     """Name a sweep by its overrides, varied ones first, because lists of runs truncate names.
 
     Args:
-      typed: overrides of the sweep as typed.
+      typed: overrides of the sweep as typed; those that do not affect a result, as of the console,
+        are left out.
     """
-    varies = [text for text in typed if re.search(r"^[^[{'\"]*[,(]", text.partition("=")[2])]
-    ordered = [*varies, *(text for text in typed if text not in varies)]
+    named = [text for text in typed if has_effect(_key(text))]
+    varies = [text for text in named if re.search(r"^[^[{'\"]*[,(]", text.partition("=")[2])]
+    ordered = [*varies, *(text for text in named if text not in varies)]
     return job_name(ordered, ordered)
 
 

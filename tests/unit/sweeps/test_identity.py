@@ -161,6 +161,7 @@ def test_job_with_other_code_of_its_plugin_is_another_one(tmp_path):
             "seed=range(0,3) evaluate_on=[validation,test]",
         ),
         (["trainer=dp,federated"], "trainer=dp,federated"),
+        (["seed=1,2", "console.json=true"], "seed=1,2"),
     ],
 )
 def test_sweep_name_begins_with_what_it_varies(typed, name):
