@@ -74,6 +74,7 @@ def finished(
     train_beats: int = 7001,
     notes: dict | None = None,
     evaluation: dict | None = None,
+    quality: dict | None = None,
 ) -> Path:
     """A run that finished with just these scores."""
     tracker = _begin(folder, {**params, "seed": seed}, name or folder.name, database, digest, tags)
@@ -109,6 +110,7 @@ def finished(
         selection={"step": 2},
         notes=notes or {},
         test_evaluation=evaluation,
+        quality=quality or {},
     ).write(folder)
     tracker.finish("FINISHED")
     return folder

@@ -94,6 +94,7 @@ def _score_parts(text: str) -> list[str]:
 
 def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]:
     from ecgexp.analysis.report import curves, drawings, patients, score_tables, tables
+    from ecgexp.analysis.report.quality_table import quality_table
 
     every = gathered.configurations
     split = evaluated_split(every)
@@ -137,6 +138,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         if every
         else None,
         "note_table": score_tables.note_table(every, public=public),
+        "quality_table": quality_table(scored, split),
         "class_table": score_tables.class_table(scored, split) if scored else None,
         "training_table": tables.training_table(every) if every and not public else None,
         "classes": drawings.class_drawings(scored, split),

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from tiny_records import write_record
 
-from ecgexp.analysis.inspection import text
+from ecgexp.analysis.inspection import page, text
 from ecgexp.analysis.inspection.as_json import as_json
 from ecgexp.analysis.inspection.facts import RecordFacts
 from ecgexp.analysis.inspection.findings import findings_of
@@ -188,6 +189,29 @@ def test_gap_is_no_bad_signal_and_unused_lead_needs_no_remedy(of_sound, sound):
     changed = replace(of_sound.read, records=[replace(record, **changes)])
     texts = [one.text for one in findings_of(replace(of_sound, read=changed), settings_of(sound))]
     assert not any("usable ECG" in one or "copy" in one for one in texts)
+
+
+def test_quality_of_each_record_is_stated_by_reason(of_sound):
+    first, *others = of_sound.read.records
+    bad = replace(first, seconds=3.0, quality_s={"noise": 1.0, "flat": 0.5}, marked=2)
+    other = replace(others[0], seconds=3.0, quality_s={"noise": 0.25}, marked=1)
+    clean = replace(others[1], seconds=3.0, quality_s={}, marked=0)
+    unknown = replace(others[2], quality_s=None)
+    read = replace(of_sound.read, records=[bad, other, clean, unknown])
+    assert read.quality_s == {"noise": 1.25, "flat": 0.5}
+    assert bad.usable_share == 0.5
+    assert np.isnan(unknown.usable_share)
+    shown = as_json(replace(of_sound, read=read))
+    assert shown["no_usable_ecg_seconds"] == {"noise": 1.25, "flat": 0.5}
+    fields = ("no_usable_ecg_seconds", "beats_without_usable_ecg")
+    assert [tuple(record[name] for name in fields) for record in shown["records"]] == [
+        ({"noise": 1.0, "flat": 0.5}, 2),
+        ({"noise": 0.25}, 1),
+        ({}, 0),
+        (None, None),
+    ]
+    html = page.render(replace(of_sound, read=read), made=datetime(2026, 3, 4, tzinfo=UTC))
+    assert "(noise, flat)" in html
 
 
 def test_record_without_beats_is_listed(tmp_path):
