@@ -37,7 +37,7 @@ def render(found: PatientsNeeded, *, made: datetime) -> str:
         row_name="patients",
     )
     context: dict[str, Any] = {
-        "title": found.run.name,
+        "title": words.title(found),
         "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(),
         "synthetic": found.is_synthetic,
         "answer": words.answer(found),
@@ -74,7 +74,14 @@ def curve_figure(found: PatientsNeeded) -> Figure:
     axes.set_xscale("log")
     sizes = [point.patients for point in points]
     for point in points:
-        axes.plot([point.patients] * len(point.known), point.known, ".", color=MUTED, markersize=4)
+        axes.plot(
+            [point.patients] * len(point.known),
+            point.known,
+            ".",
+            color=MUTED,
+            markersize=4,
+            zorder=3,
+        )
         if point.interval is not None:
             axes.plot([point.patients] * 2, point.interval, color=BLUE, linewidth=2.2, alpha=0.45)
     axes.plot(sizes, [point.mean for point in points], "o-", color=BLUE, markersize=5)

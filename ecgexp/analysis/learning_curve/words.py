@@ -17,6 +17,13 @@ def kind(found: PatientsNeeded) -> str:
     return _KINDS[found.split]
 
 
+def title(found: PatientsNeeded) -> str:
+    """Return what the curve is of: one run of a sweep has a name that says its seed and size."""
+    if found.num_runs == 1:
+        return found.run.name
+    return f"{found.num_runs} runs like {found.run.name}"
+
+
 def interval_text(interval: tuple[float, float] | None) -> str:
     """Return `0.512 to 0.634`, or a dash."""
     if interval is None:
@@ -78,7 +85,7 @@ def notes(found: PatientsNeeded) -> Iterator[str]:
             "the curve continues so); no run had so many"
         )
     if found.command:
-        yield f"for a curve of more sizes with {SEEDS} seeds each: {found.command}"
+        yield f"for a curve with {SEEDS} seeds for each size: {found.command}"
 
 
 def as_json(found: PatientsNeeded) -> dict[str, Any]:
@@ -125,7 +132,7 @@ def render(found: PatientsNeeded) -> Iterator[Any]:
     from rich.table import Table
     from rich.text import Text
 
-    yield Text(f"How many patients? {found.run.name}", style="bold")
+    yield Text(f"How many patients? {title(found)}", style="bold")
     if found.is_synthetic:
         yield Text("SYNTHETIC data: the patients are virtual", style="bold red")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
