@@ -237,7 +237,12 @@ def _accepted_labels(
         tf.constant(classes, tf.int32),
         tf.constant(classes, tf.int64),
         tf.one_hot(classes, width, dtype=outputs.dtype),
+        # Of `training.loss.with_teacher`.
+        tf.constant(
+            np.column_stack([classes, rng.dirichlet(np.ones(max(width, 1)), len(classes))])
+        ),
     ]
+    kinds[-1] = tf.cast(kinds[-1], outputs.dtype)
     why = ""
     for labels in kinds:
         try:

@@ -40,6 +40,7 @@ class RunData:
         mechanism.
       quality: what is done with beats in segments without a usable ECG.
       left_out: (num_left_out,) indices of the beats that are left out of `split.train` for it.
+      teacher: the teacher of the model, and whom it has seen, in words; None without one.
     """
 
     beats: BeatSet
@@ -49,6 +50,7 @@ class RunData:
     withholds_training: bool = False
     quality: Quality = "ignore"
     left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    teacher: tuple[str, str] | None = None
 
     @property
     def indices(self) -> dict[str, np.ndarray]:

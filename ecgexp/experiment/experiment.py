@@ -31,6 +31,7 @@ from ecgexp.experiment.part_checks import (
     check_rows,
     option_of,
 )
+from ecgexp.experiment.teacher import check_teacher, with_teacher
 from ecgexp.features.inputs import Features
 from ecgexp.models.base import ModelBuilder
 from ecgexp.privacy.plan import Privacy
@@ -184,12 +185,13 @@ class Experiment:
         trainer, the device and the files of the database are looked up.
 
         Raises:
-          ConfigError: a library, a GPU, or one of two databases is missing.
+          ConfigError: a library, a GPU, a teacher, or one of two databases is missing.
           DataError: the database is missing.
         """
         self.trainer.check_installed()
         self.device.check_available()
         self.dataset.check_there()
+        check_teacher(self.loss)
 
     def load_run_data(self, seeds: Seeds, on_progress: OnProgress) -> RunData:
         """Load, split, assign and transform the beats; see `ecgexp.experiment.data.load_run_data`.
@@ -203,7 +205,7 @@ class Experiment:
 
         Raises:
           ConfigError: a unit of privacy has beats in the training set and outside it, or see
-            `load_run_data`.
+            `load_run_data` and `teacher.with_teacher`.
           DataError: see `load_run_data`.
         """
         run_data = load_run_data(
@@ -232,6 +234,7 @@ class Experiment:
             check_units_apart(
                 self.privacy.unit, run_data.beats.patient_ids, run_data.split.train, holdout
             )
+        run_data = with_teacher(self, run_data, on_progress)
         return replace(run_data, withholds_training=self.withholds)
 
     @property

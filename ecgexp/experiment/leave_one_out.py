@@ -17,6 +17,7 @@ from ecgexp.features.record_beats import transform_beats
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.installation import to_type
+from ecgexp.training.loss import Distillation
 
 _LEAST_PATIENTS = 3
 
@@ -50,13 +51,18 @@ def check_can_leave_out(experiment: Experiment) -> None:
     """Check, before data are read, that an experiment can be repeated without each patient.
 
     Raises:
-      ConfigError: it is private, stops by validation scores or is a debug run.
+      ConfigError: it is private, has a teacher, stops by validation scores or is a debug run.
     """
     if experiment.is_private:
         raise ConfigError(
             f"privacy.unit={experiment.privacy.unit}: each model that leaves out a patient spends "
             "privacy loss of all others; use privacy=none and trainer=centralized to choose "
             "settings on public patients."
+        )
+    if isinstance(experiment.loss, Distillation):
+        raise ConfigError(
+            f"loss.teacher={experiment.loss.teacher}: may have seen the patients that are left "
+            "out; use loss=cross_entropy."
         )
     if experiment.selection.patience is not None:
         raise ConfigError(

@@ -348,6 +348,7 @@ def _ending(tracker: ReadableTracker) -> Iterator[None]:
 def _log(tracker: ReadableTracker, scores: LeftOutScores, digest: str, *, seconds: float) -> None:
     import pandas as pd
 
+    from ecgexp.evaluation.misses_figure import misses_figure
     from ecgexp.evaluation.tables import summary_markdown
 
     beats = scores.final[0].patients.beats
@@ -376,6 +377,12 @@ def _log(tracker: ReadableTracker, scores: LeftOutScores, digest: str, *, second
         pd.DataFrame([{**key, **one.evaluation.metrics(PREFIX)} for one, key in named]),
         f"tables/{PREFIX}.csv",
     )
+    for one in scores.final:
+        of_seed = f"_seed{one.experiment.seed}" if len(scores.final) > 1 else ""
+        tracker.log_figure(
+            misses_figure(one.confusion, source=f"{beats.source('patients left out')}"),
+            f"figures/misses_by_patient{of_seed}.{one.experiment.figures.format}",
+        )
     notes = [summary_markdown(one.evaluation, title=one.title) for one in scores.final]
     tracker.set_tags({"mlflow.note.content": "\n".join(notes)})
 

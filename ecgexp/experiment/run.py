@@ -273,7 +273,7 @@ def _run_tracked(
         experiment, run_data, training_loop, model_selector, logged, tracker, console, messages
     )
     metrics = dict(scores.metrics)
-    statement = privacy_statement(experiment, training_loop.ledger)
+    statement = privacy_statement(experiment, training_loop.ledger, teacher=run_data.teacher)
     if statement is not None:
         artifacts.log_privacy(tracker, statement)
         metrics |= artifacts.privacy_metrics(statement)

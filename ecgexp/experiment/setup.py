@@ -14,6 +14,7 @@ from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.notes import Messages
 from ecgexp.experiment.plugin_parts import check_plan_of_plugin, plugin_notes
 from ecgexp.experiment.quality import training_notes
+from ecgexp.experiment.teacher import teacher_notes
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
@@ -83,6 +84,7 @@ def set_up(
     ledger = planned_ledger(experiment, run_data, checkpoint_manager)
     messages.add(plugin_notes(experiment))
     messages.add({"quality": training_notes(run_data)})
+    messages.add(teacher_notes(run_data))
     messages.add(class_coverage.notes_before_training(experiment, run_data))
     training_loop = TrainingLoop(
         experiment, run_data, seeds, ledger, checkpoint_manager=checkpoint_manager

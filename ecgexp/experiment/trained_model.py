@@ -113,12 +113,15 @@ def evaluate_trained(
     return evaluation, probabilities
 
 
-def privacy_statement(experiment: "Experiment", ledger: Ledger) -> PrivacyStatement | None:
+def privacy_statement(
+    experiment: "Experiment", ledger: Ledger, *, teacher: tuple[str, str] | None = None
+) -> PrivacyStatement | None:
     """Return the privacy statement, computed from the ledger; None without one.
 
     Args:
       experiment: what ran.
       ledger: of the run, after training.
+      teacher: `RunData.teacher`.
     """
     if not experiment.states_privacy_loss:
         return None
@@ -133,6 +136,7 @@ def privacy_statement(experiment: "Experiment", ledger: Ledger) -> PrivacyStatem
         does_not_apply=idle,
         publishes_all=experiment.privacy.publish == "all",
         assumptions=assumptions(experiment),
+        teacher=teacher,
         adaptive_clip=trainer.adaptive_clip(ledger.plan)
         if isinstance(trainer, FederatedSettings)
         else None,

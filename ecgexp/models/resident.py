@@ -17,12 +17,12 @@ class ResidentFeatures:
     Args:
       features: name -> array; uint8 arrays are images and become float32 in [0, 1] when they are
         gathered.
-      labels: (num_beats,) class indices.
+      labels: (num_beats,) class indices, or (num_beats, ...) what the loss takes instead.
     """
 
     def __init__(self, features: Mapping[str, np.ndarray], labels: np.ndarray):
         self.tensors = {name: tf.constant(array) for name, array in features.items()}
-        self.labels = tf.constant(labels, tf.int32)
+        self.labels = tf.constant(labels, tf.int32 if labels.ndim == 1 else tf.float32)
 
     def gather(self, rows: Any) -> dict[str, Any]:
         """The rows of every feature, as the model's inputs take them: float32."""

@@ -352,7 +352,8 @@ TABLE: tuple[Output, ...] = (
             "calibration", "ledger", "journal", "sampling", "statement")),
         "ecgexp.experiment.plugin_parts:*",
         *(f"ecgexp.{module}:ConfigError" for module in (
-            "experiment.training_loop", "experiment.class_coverage", "features.checks",
+            "experiment.training_loop", "experiment.class_coverage", "experiment.teacher",
+            "features.checks",
             "training.device",
             "models.*", "clipping.*", "training.dp.trainer", "training.federated.rounds",
             "training.ledger_checks", "sweeps.running", "tracking.evaluation_log"))),

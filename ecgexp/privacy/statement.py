@@ -61,6 +61,8 @@ class PrivacyStatement:
         window; None where no other rows do, or no bound is known.
       adaptive_clip: the clip of a federated run that follows a quantile; None: it is fixed.
       assumptions: parts of the run that come from plug-ins, each with what is assumed of it.
+      teacher: the teacher of the model, and whom it has seen, who are not protected; None without
+        one.
     """
 
     plan: PrivacyPlan
@@ -77,6 +79,7 @@ class PrivacyStatement:
     epsilon_overlap: float | None = None
     adaptive_clip: AdaptiveClip | None = None
     assumptions: tuple[tuple[str, str], ...] = ()
+    teacher: tuple[str, str] | None = None
 
     @property
     def has_privacy_guarantee(self) -> bool:
@@ -147,6 +150,7 @@ class PrivacyStatement:
             "batch_capacity": plan.batch_capacity,
             "not_covered": [outputs.TOPICS[topic] for topic in self.not_covered],
             "assumptions": [f"{part}: {assumed}" for part, assumed in self.assumptions],
+            **({} if self.teacher is None else {"teacher": " · ".join(self.teacher)}),
             "publish": "covered" if guarantee and not self.publishes_all else "all",
             "hypothetical_population": None
             if self.hypothetical_population is None
@@ -167,6 +171,7 @@ def state(
     publishes_all: bool = False,
     adaptive_clip: AdaptiveClip | None = None,
     assumptions: tuple[tuple[str, str], ...] = (),
+    teacher: tuple[str, str] | None = None,
 ) -> PrivacyStatement:
     """Make the statement of the run whose events are in `ledger`.
 
@@ -178,6 +183,7 @@ def state(
       publishes_all: whether `privacy.publish=all` was set, which is listed first.
       adaptive_clip: the clip of a federated run that follows a quantile; None: it is fixed.
       assumptions: parts of the run that come from plug-ins, each with what is assumed of it.
+      teacher: the teacher of the model, and whom it has seen; None without one.
 
     Returns:
       The statement.
@@ -205,6 +211,7 @@ def state(
         epsilon_overlap=_of_overlap(ledger),
         adaptive_clip=adaptive_clip,
         assumptions=assumptions,
+        teacher=teacher,
     )
 
 

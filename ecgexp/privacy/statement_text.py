@@ -41,7 +41,7 @@ def line(statement: "PrivacyStatement") -> str:
         f"{_unit(plan)} · neighboring relation: {_NEIGHBORS[plan.neighboring_relation]} · "
         f"sampler: {_sampler(plan)}, {count_text(statement.steps)} steps{_discarded(statement)} · "
         f"accountant: {statement.bound_by.upper()}{beside}{_overlap_words(statement)} · not "
-        f"covered: {', '.join(_short(statement))}{_rests_on(statement)}"
+        f"covered: {', '.join(_short(statement))}{_taught_by(statement)}{_rests_on(statement)}"
     )
 
 
@@ -57,6 +57,7 @@ def text(statement: "PrivacyStatement") -> str:
         about = [
             _guarantee(statement),
             _ASSUMPTIONS,
+            _of_teacher(statement),
             _of_plugins(statement),
             _rows(statement),
             _mechanism(statement),
@@ -72,6 +73,24 @@ def text(statement: "PrivacyStatement") -> str:
     else:
         paragraphs = [_no_guarantee(plan), hypothetical_population]
     return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+
+def _taught_by(statement: "PrivacyStatement") -> str:
+    return (
+        "" if statement.teacher is None else f", whom the teacher has seen: {statement.teacher[1]}"
+    )
+
+
+def _of_teacher(statement: "PrivacyStatement") -> str:
+    """Say what a teacher is to the guarantee; empty without one."""
+    if statement.teacher is None:
+        return ""
+    name, seen = statement.teacher
+    return (
+        f"The model was also trained on the probabilities of a teacher, {name}, which has seen "
+        f"{seen}. ε says nothing about these patients; they were checked to be others than those "
+        "that it protects, by name and by their beats. For the guarantee the teacher is a constant."
+    )
 
 
 def _rests_on(statement: "PrivacyStatement") -> str:

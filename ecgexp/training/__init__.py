@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ecgexp.training.federated.trainer import Federated as Federated
     from ecgexp.training.fit import Fit as Fit
     from ecgexp.training.loss import CrossEntropy as CrossEntropy
+    from ecgexp.training.loss import Distillation as Distillation
     from ecgexp.training.model_selection import Selection as Selection
 else:
     __all__, __getattr__, __dir__ = export_lazily(__name__)

@@ -15,7 +15,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
-from ecgexp.training.loss import LossFn
+from ecgexp.training.loss import LossFn, with_teacher
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -71,6 +71,8 @@ class TrainingData:
       patient_ids: (num_beats,) str.
       clients: client id -> sorted indices of its training rows. Only federated training uses it.
       overlap: in how many training rows one heartbeat appears; None where it was not determined.
+      teacher: (num_beats, num_classes) float32, probabilities of the teacher for the training rows,
+        NaN for all others; None without a teacher.
     """
 
     features: Mapping[str, np.ndarray]
@@ -81,13 +83,21 @@ class TrainingData:
     patient_ids: np.ndarray
     clients: Mapping[str, np.ndarray] = field(default_factory=dict)
     overlap: Overlap | None = None
+    teacher: np.ndarray | None = None
+
+    @cached_property
+    def loss_labels(self) -> np.ndarray:
+        """The labels that the loss takes: (num_beats,) int32, or those of `loss.with_teacher`."""
+        if self.teacher is None:
+            return self.labels.astype(np.int32)
+        return with_teacher(self.labels, self.teacher)
 
     @cached_property
     def resident(self) -> "ResidentFeatures":
         """The features on the device of the model: one copy, for training and for scoring."""
         from ecgexp.models.resident import ResidentFeatures
 
-        return ResidentFeatures(self.features, self.labels)
+        return ResidentFeatures(self.features, self.loss_labels)
 
 
 class OnProgress(Protocol):

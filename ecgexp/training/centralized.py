@@ -21,7 +21,7 @@ from ecgexp.training.base import (
     assign_arrays,
     to_arrays,
 )
-from ecgexp.training.loss import LossFn
+from ecgexp.training.loss import LossFn, classes_of
 from ecgexp.training.optimizer import OptimizerSettings
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def compiled_steps(
         gradients = tape.gradient(objective, model.trainable_variables)
         gradients = optimizer.get_unscaled_gradients(gradients) if scaled else gradients
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        correct = tf.argmax(logits, -1, output_type=tf.int32) == labels
+        correct = tf.argmax(logits, -1, output_type=tf.int32) == classes_of(labels)
         return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.float32))])
 
     spec = tf.TensorSpec([None, None], tf.int32)

@@ -1,13 +1,14 @@
 """Losses: one value per example, so that the caller can average, clip or weight them."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
 
 from ecgexp.clipping.losses import RowWiseLoss
 from ecgexp.settings.declaration import Fraction, Number, settings
+from ecgexp.settings.paths import Folder
 from ecgexp.settings.plugins import is_foreign
 
 if TYPE_CHECKING:
@@ -128,3 +129,68 @@ class CrossEntropy:
             return tf.reduce_sum(terms, axis=-1) * tf.gather(class_weights, labels)
 
         return RowWiseLoss(loss)
+
+
+@settings
+class Distillation:
+    """Cross-entropy to the label and to the probabilities of a teacher (Hinton et al. 2015).
+
+    The target of a beat is `(1 - weight) * label + weight * teacher`, where the label has the
+    probability 1 for its class. The teacher is a constant: it is not trained.
+
+    Attributes:
+      teacher: folder of a finished run, whose model is the teacher; has to be given. Its patients
+        are none that the run scores and, under a privacy setting, none that it trains on.
+      weight: of the teacher; 1 uses no labels.
+
+    Example:
+      >>> Distillation(teacher="outputs/ecgexp/teacher").weight
+      0.5
+    """
+
+    teacher: Folder | None = None
+    weight: Annotated[Number, Field(gt=0, le=1)] = 0.5
+
+    class_weights: ClassVar[ClassWeights] = "none"
+
+    def build(self, class_counts: np.ndarray) -> LossFn:
+        """Return `loss(labels (batch, 1 + classes), logits) -> (batch,)` float32.
+
+        Args:
+          class_counts: only their number is used.
+
+        Returns:
+          The loss; its labels are those of `with_teacher`.
+        """
+        import tensorflow as tf
+
+        num_classes, weight = len(class_counts), self.weight
+
+        def loss(labels: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
+            if labels.shape.rank != 2 or labels.shape[-1] != 1 + num_classes:
+                raise ValueError(f"labels of the shape {labels.shape} have no teacher")
+            own = tf.one_hot(tf.cast(labels[..., 0], tf.int32), num_classes)
+            targets = (1 - weight) * own + weight * labels[..., 1:]
+            return -tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=-1)
+
+        return RowWiseLoss(loss)
+
+
+def with_teacher(labels: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    """Return the labels that `Distillation` takes: one array, as every loss takes one.
+
+    Args:
+      labels: (num_beats,) class indices.
+      teacher: (num_beats, classes) probabilities.
+
+    Returns:
+      (num_beats, 1 + classes) float32: the class index, and the probabilities of the teacher.
+    """
+    return np.concatenate([labels[:, None], teacher], axis=1).astype(np.float32)
+
+
+def classes_of(labels: Any) -> Any:
+    """Return (batch,) int32 class indices of labels of any loss, `(batch,)` or `with_teacher`."""
+    import tensorflow as tf
+
+    return labels if labels.shape.rank == 1 else tf.cast(labels[:, 0], tf.int32)

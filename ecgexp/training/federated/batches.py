@@ -51,15 +51,16 @@ class ClientBatches:
     def spec(self) -> Any:
         """Specification of a batch.
 
-        `x` holds the features, `y` the labels, `view` the views, all (batch, ...); `seed` (2,) and
-        `client` () are int32.
+        `x` holds the features, `y` the labels of the loss, `view` the views, all (batch, ...);
+        `seed` (2,) and `client` () are int32.
         """
+        labels = self._data.loss_labels
         return collections.OrderedDict(
             x=collections.OrderedDict(
                 (name, tf.TensorSpec([None, *array.shape[1:]], tf.as_dtype(array.dtype)))
                 for name, array in sorted(self._data.features.items())
             ),
-            y=tf.TensorSpec([None], tf.int32),
+            y=tf.TensorSpec([None, *labels.shape[1:]], tf.as_dtype(labels.dtype)),
             view=tf.TensorSpec([None], tf.int32),
             seed=tf.TensorSpec([2], tf.int32),
             client=tf.TensorSpec([], tf.int32),
@@ -112,7 +113,7 @@ class ClientBatches:
             x=collections.OrderedDict(
                 (name, array[taken]) for name, array in sorted(self._data.features.items())
             ),
-            y=self._data.labels[taken].astype(np.int32),
+            y=self._data.loss_labels[taken],
             view=views[places],
             seed=rng.integers(0, 2**31 - 1, (len(places), 2), np.int32),
             client=np.full(len(places), client, np.int32),

@@ -11,6 +11,7 @@ import tensorflow_federated as tff
 
 from ecgexp.models.base import restart_dropout
 from ecgexp.models.resident import as_model_input
+from ecgexp.training.loss import classes_of
 
 COUNTS = ("examples", "loss", "correct")
 
@@ -128,7 +129,8 @@ class ClientModel(tff.learning.models.VariableModel):
         logits = self._model(features, training=training)[:examples]
         losses = self._loss(labels, logits)
         # In graphs of the TensorFlow 1 kind, `==` on tensors compares objects, not values.
-        correct = tf.cast(tf.equal(tf.argmax(logits, -1, output_type=tf.int32), labels), tf.float32)
+        predicted = tf.argmax(logits, -1, output_type=tf.int32)
+        correct = tf.cast(tf.equal(predicted, classes_of(labels)), tf.float32)
         sums = {
             "examples": tf.cast(examples, tf.float32),
             "loss": tf.reduce_sum(losses),

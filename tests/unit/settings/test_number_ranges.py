@@ -38,7 +38,13 @@ CONFIGURATIONS = {
     "folder": ["dataset=folder"],
     "csv": ["dataset=csv"],
     "incartdb": ["dataset=incartdb", "split=inter_patient_two_lead"],
-    "svdb": ["dataset=svdb", "split=within_record", "model=mlp", "features=handcrafted"],
+    "svdb": [
+        "dataset=svdb",
+        "split=within_record",
+        "model=mlp",
+        "features=handcrafted",
+        "loss=distillation",
+    ],
     "image": ["model=cnn2d", "features=image", "augmentation=image"],
     "replication": ["model=cnn2d", "features=image", "augmentation=replication"],
     "arrays": ["dataset=arrays", "dataset.path=beats.csv", "split=as_given"],
@@ -63,6 +69,7 @@ NO_NUMBERS = (
     "resume",
     "dataset.test.records",
     *(f"dataset.{name}" for name in OF_FILES),
+    "loss.teacher",
 )  # null stands for a name
 
 
