@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ecgexp.data.beats import NO_INTERVAL, BeatSet
+from ecgexp.data.beats import NO_INTERVAL, RR_FEATURES, BeatSet
 from ecgexp.data.datasets.base import Dataset, quality_of
 from ecgexp.data.foreign_parts import check_assigned, check_divided, check_loaded, read_only
 from ecgexp.data.grouping import LabelGrouping
@@ -228,5 +228,6 @@ def assemble(
         patient_ids=beats.patient_ids,
         clients=clients.train,
         overlap=overlap,
+        previous_s=beats.rr[:, RR_FEATURES.index("rr_previous_s")] if beats.rr.size else None,
     )
     return RunData(beats=beats, split=parts, partition=clients, data=data)

@@ -160,7 +160,7 @@ def check_model(experiment: "Experiment") -> None:
             f"debug={experiment.debug.preset}: follows training steps, and {name} has none; use "
             "debug=smoke."
         )
-    model.check_classes(tuple(experiment.grouping.classes))
+    model.check_names(tuple(experiment.grouping.classes), experiment.features.names())
 
 
 def check_rows(dataset: Dataset, features: Features) -> None:

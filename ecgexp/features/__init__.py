@@ -1,7 +1,7 @@
 """Features: the named arrays that a model receives for each beat.
 
 `inputs` holds signal, image and RR features, `handcrafted` the seven numbers for small models,
-`rhythm_morphology` thirty numbers computed from whole records (`record_beats`), and `render` draws
+`rhythm_morphology` numbers computed from whole records (`record_beats`), and `render` draws
 the images. The package uses `ecgexp.data` and precedes `ecgexp.models`.
 """
 

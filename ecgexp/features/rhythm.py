@@ -1,11 +1,13 @@
-"""Rhythm of a beat among all beats of its record: 19 numbers from the times of the beats alone.
+"""Rhythm of a beat among all beats of its record: 28 numbers from the times of the beats alone.
 
 Each interval is compared with several references (medians and quantiles of 8 to 200 intervals, and
 the sinus intervals nearby), as a logarithm of the ratio, in units of the RR irregularity: an early
 beat is not significant in atrial fibrillation.
-"""
 
-from collections.abc import Callable
+Where most beats are premature, medians are premature intervals. There, high quantiles and the
+longest interval nearby still show the sinus rhythm, and how many intervals are shorter shows on
+which side of the two kinds of intervals a beat is.
+"""
 
 import numpy as np
 
@@ -24,8 +26,13 @@ REFERENCES = (
     "previous_to_q75_33",
     "next_to_q75_33",
     "previous_to_q75_201",
+    "previous_to_q90_33",
+    "next_to_q90_33",
+    "previous_to_q90_201",
+    "previous_to_longest9",
+    "q90_to_q10_33",
 )
-"""References of the intervals before and after a beat, the first columns of `rhythm_context`."""
+"""Intervals and their references, the first columns of `rhythm_context`."""
 
 RHYTHM_CONTEXT = (
     *REFERENCES,
@@ -34,12 +41,19 @@ RHYTHM_CONTEXT = (
     "premature_beats_after",
     "premature_share",
     "log_irregularity",
+    "shorter_share33",
+    "shorter_share201",
+    "log_previous_to_q75_33",
+    "log_previous_to_q90_33",
 )
 """The columns of `rhythm_context`."""
 
+PREMATURE = -0.12
+"""Logarithm of the ratio of an early interval to the sinus interval: 11 % shorter."""
+
 _SHORTEST_S, _LONGEST_S = 0.15, 4.0  # of an interval; others are artifacts or gaps
-_PREMATURE = -0.12  # logarithm of the ratio to the sinus interval: 11 % early
 _MOST_IN_RUN = 6
+_SHORTER = 0.97  # of an interval; less is the sampling
 _NEAREST_SINUS, _LEAST_SINUS = 12, 8  # intervals of the local sinus reference; of a record for one
 _EARLY_SHARE, _PAUSE_SHARE = 0.9, 1.2  # of the 60 % quantile: neither early nor after a pause
 
@@ -57,29 +71,44 @@ def previous_intervals(seconds: np.ndarray) -> np.ndarray:
     return np.concatenate([[np.median(intervals)], intervals])
 
 
-def running(
-    values: np.ndarray, width: int, statistic: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Return a statistic of the `width` values around each one, mirrored at the ends.
+def running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarray:
+    """Return a quantile of the `width` values around each one, reflected at the ends.
 
     Args:
-      values: (num_values,).
+      values: (num_values,) float64.
       width: odd; at most all values are used.
-      statistic: (num_values, width) -> (num_values,), along the last axis.
+      share: of the values that are smaller, between neighbors interpolated as by `np.quantile`.
     """
-    half = min(width // 2, len(values) - 1)
+    from scipy.ndimage import rank_filter
+
+    half = _half(values, width)
+    width = 2 * half + 1
     padded = np.pad(values, half, mode="reflect")
-    return statistic(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1))
+    place, part = divmod((width - 1) * share, 1)
+    ranks = int(place), min(int(place) + 1, width - 1)
+    below, above = (
+        rank_filter(padded, rank, size=width)[half : half + len(values)] for rank in ranks
+    )
+    return below + part * (above - below)
 
 
 def running_median(values: np.ndarray, width: int) -> np.ndarray:
-    """Return the median of the `width` values around each one, see `running`."""
-    return running(values, width, lambda windows: np.median(windows, axis=1))
+    """Return the median of the `width` values around each one, see `running_quantile`."""
+    return running_quantile(values, width, 0.5)
 
 
-def running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarray:
-    """Return a quantile of the `width` values around each one, see `running`."""
-    return running(values, width, lambda windows: np.quantile(windows, share, axis=1))
+def running_share_shorter(intervals: np.ndarray, width: int) -> np.ndarray:
+    """Return the share of the `width` intervals around each one that are 3 % shorter, or more."""
+    half = _half(intervals, width)
+    padded = np.pad(intervals, half, mode="reflect")
+    number = np.zeros(len(intervals))
+    for place in range(2 * half + 1):
+        number += padded[place : place + len(intervals)] < _SHORTER * intervals
+    return number / (2 * half + 1)
+
+
+def _half(values: np.ndarray, width: int) -> int:
+    return min(width // 2, len(values) - 1)
 
 
 def rhythm_context(seconds: np.ndarray, unit: np.ndarray) -> np.ndarray:
@@ -93,19 +122,24 @@ def rhythm_context(seconds: np.ndarray, unit: np.ndarray) -> np.ndarray:
       unit: (num_beats,) positive, the unit of logarithms of ratios: the RR irregularity.
 
     Returns:
-      (num_beats, 19) float64, the columns of `RHYTHM_CONTEXT`: logarithms of the interval before
-      or after the beat, or their mean, to a median, a 75 % quantile or the local sinus interval,
-      in units of `unit`; prematurity (`previous_to_sinus`) of neighbors; premature beats directly
-      before and after the beat, at most 6, and their share of 33 beats; the logarithm of the unit.
+      (num_beats, 28) float64, the columns of `RHYTHM_CONTEXT`: logarithms of the interval before
+      or after the beat, or their mean, to a median, a 75 or 90 % quantile, the local sinus interval
+      or the longest of nine intervals, in units of `unit`, and of the 90 to the 10 % quantile;
+      prematurity (`previous_to_sinus`) of neighbors; premature beats directly before and after the
+      beat, at most 6, and their share of 33 beats; the logarithm of the unit; the share of 33 and
+      201 intervals that are shorter than the one before the beat; two of the logarithms again,
+      without the unit.
     """
     pre = previous_intervals(seconds)
     post = np.append(pre[1:], pre[0])  # pre[0] is the median
     log_pre, log_post = np.log(pre), np.log(post)
     median9, median33, median101 = (np.log(running_median(pre, width)) for width in (9, 33, 101))
     q75, q75_long = (np.log(running_quantile(pre, width, 0.75)) for width in (33, 201))
+    q90, q90_long = (np.log(running_quantile(pre, width, 0.9)) for width in (33, 201))
+    q10 = np.log(running_quantile(pre, 33, 0.1))
     sinus = np.log(sinus_intervals(pre))
     early = log_pre - sinus
-    premature = (early < _PREMATURE).astype(float)
+    premature = (early < PREMATURE).astype(float)
     ratios = np.stack(
         [
             log_pre - median33,
@@ -119,6 +153,11 @@ def rhythm_context(seconds: np.ndarray, unit: np.ndarray) -> np.ndarray:
             log_pre - q75,
             log_post - q75,
             log_pre - q75_long,
+            log_pre - q90,
+            log_post - q90,
+            log_pre - q90_long,
+            log_pre - running_quantile(log_pre, 9, 1.0),
+            q90 - q10,
             *(_shifted(early / unit, places) * unit for places in (2, 1, -2, -3)),
         ],
         axis=1,
@@ -126,8 +165,12 @@ def rhythm_context(seconds: np.ndarray, unit: np.ndarray) -> np.ndarray:
     columns = [
         np.minimum(_run_before(premature), _MOST_IN_RUN),
         np.minimum(_run_before(premature[::-1])[::-1], _MOST_IN_RUN),
-        running(premature, 33, lambda windows: windows.mean(axis=1)),
+        _running_mean(premature, 33),
         np.log(unit),
+        running_share_shorter(pre, 33),
+        running_share_shorter(pre, 201),
+        log_pre - q75,
+        log_pre - q90,
     ]
     return np.column_stack([np.clip(ratios / unit[:, None], -LIMIT, LIMIT), *columns])
 
@@ -151,6 +194,12 @@ def sinus_intervals(pre: np.ndarray) -> np.ndarray:
     place = np.searchsorted(sinus, np.arange(len(pre))).clip(half, max(len(sinus) - half, half))
     near = (place[:, None] + np.arange(-half, half)).clip(0, len(sinus) - 1)
     return np.median(pre[sinus[near]], axis=1)
+
+
+def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    half = _half(values, width)
+    summed = np.append(0.0, np.cumsum(np.pad(values, half, mode="reflect")))
+    return (summed[2 * half + 1 :] - summed[: len(values)]) / (2 * half + 1)
 
 
 def _shifted(values: np.ndarray, places: int) -> np.ndarray:

@@ -19,12 +19,16 @@ class Examples:
       labels: (num_beats,) int64.
       class_names: in the order of the labels.
       patient_ids: (num_beats,) str.
+      record_ids: (num_beats,) str; beats of a record are in the order of time.
+      previous_s: (num_beats,) float32, seconds from the beat before; None if no feature uses them.
     """
 
     features: Mapping[str, np.ndarray]
     labels: np.ndarray
     class_names: Sequence[str]
     patient_ids: np.ndarray
+    record_ids: np.ndarray
+    previous_s: np.ndarray | None = None
 
 
 @runtime_checkable
@@ -53,14 +57,15 @@ class EstimatorBuilder(ModelBuilder, Fitting, Protocol):
     weight_names: ClassVar[tuple[str, ...]]
     """Names of the weights, in order."""
 
-    def check_classes(self, class_names: Sequence[str]) -> None:
-        """Check the settings that name classes.
+    def check_names(self, class_names: Sequence[str], feature_names: frozenset[str]) -> None:
+        """Check the settings that name classes, or need certain features.
 
         Args:
           class_names: of the grouping.
+          feature_names: of the run.
 
         Raises:
-          ConfigError: a setting names another class.
+          ConfigError: a setting names another class, or a feature that it needs is missing.
         """
 
     def check_weights(

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from ecgexp.features.inputs import Shape
+from ecgexp.features.shortened_records import shortened
 from ecgexp.formatting import count_text
 from ecgexp.models.damaged import FIX
 from ecgexp.models.estimator import Examples
@@ -20,9 +21,11 @@ from ecgexp.models.forest import ARRAYS, Forest
 from ecgexp.settings.declaration import ConfigError, Count, DataError, Number, Whole, settings
 
 _Share = Annotated[Number, Field(gt=0, le=1)]
+_Neighbors = Annotated[Whole, Field(ge=1, le=20)]
 _Bias = Annotated[Number, Field(ge=-20, le=20)]
 # Null, which a command line can replace by a mapping, unlike an empty mapping.
 _Null = BeforeValidator(lambda value: {} if value is None else value)
+_SHORTENED = "rhythm_morphology"
 _SMALLEST = 1e-6  # added to probabilities, so that a bias can raise a class that no tree voted for
 
 
@@ -43,6 +46,12 @@ class ExtraTrees:
       class_bias: class -> value added to the logarithm of its probability; probabilities are then
         normalized again. Trees underestimate rare classes. To be chosen on training patients.
 
+      shortened_neighbors: for each number, every training record is used once more, without the
+        beats that are further from an early beat than so many beats
+        (`features.shortened_records`): as if premature beats were the rule in it. Needs
+        features=rhythm_morphology.
+      shortened_weight: weight of a beat of a shortened record, relative to the same beat.
+
     Example:
       >>> ExtraTrees(class_bias={"S": 0.4}).required_features
       frozenset()
@@ -54,10 +63,11 @@ class ExtraTrees:
     full_weight_beats: Annotated[Mapping[str, Count], _Null] = Field(default_factory=dict)
     class_bias: Annotated[Mapping[str, _Bias], _Null] = Field(default_factory=dict)
 
+    shortened_neighbors: tuple[_Neighbors, ...] = ()
+    shortened_weight: _Share = 0.33
+
     required_features: ClassVar[frozenset[str]] = frozenset()
-    optional_features: ClassVar[frozenset[str]] = frozenset(
-        {"rhythm_morphology", "handcrafted", "rr"}
-    )
+    optional_features: ClassVar[frozenset[str]] = frozenset({_SHORTENED, "handcrafted", "rr"})
     weight_names: ClassVar[tuple[str, ...]] = (*ARRAYS, "class_bias")
 
     @property
@@ -65,14 +75,19 @@ class ExtraTrees:
         """See `ModelBuilder`."""
         return False
 
-    def check_classes(self, class_names: Sequence[str]) -> None:
-        """See `EstimatorBuilder.check_classes`."""
+    def check_names(self, class_names: Sequence[str], feature_names: frozenset[str]) -> None:
+        """See `EstimatorBuilder.check_names`."""
         for name in ("full_weight_beats", "class_bias"):
             if unknown := [key for key in getattr(self, name) if key not in class_names]:
                 raise ConfigError(
                     f"model.{name}.{unknown[0]}: no class of the grouping; use "
                     f"{', '.join(class_names)}."
                 )
+        if self.shortened_neighbors and _SHORTENED not in feature_names:
+            raise ConfigError(
+                f"model.shortened_neighbors={list(self.shortened_neighbors)}: shortens records of "
+                f"features={_SHORTENED} alone; use these, or model.shortened_neighbors=[]."
+            )
 
     def fit(self, examples: Examples, seed: int) -> list[np.ndarray]:
         """See `Fitting.fit`; equal seeds give equal trees, on any number of cores."""
@@ -85,10 +100,32 @@ class ExtraTrees:
             n_jobs=len(os.sched_getaffinity(0)),
             random_state=seed,
         )
-        trees.fit(_joined(examples.features), examples.labels, sample_weight=self.weights(examples))
+        rows, labels, sample_weight = self._rows(examples)
+        trees.fit(rows, labels, sample_weight=sample_weight)
         names = list(examples.class_names)
         forest = Forest.of_sklearn(trees.estimators_, np.asarray(trees.classes_), len(names))
         return self.decided([*forest.arrays, np.zeros(len(names))], names)
+
+    def _rows(self, examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the values, labels and weights of all beats, and of the shortened records."""
+        values, weights = _joined(examples.features), self.weights(examples)
+        parts = [(values, examples.labels, weights)]
+        if self.shortened_neighbors:
+            if examples.previous_s is None:
+                raise DataError(
+                    f"model.shortened_neighbors={list(self.shortened_neighbors)}: the beats have "
+                    "no RR intervals; use a dataset of records, or model.shortened_neighbors=[]."
+                )
+            values = examples.features[_SHORTENED]
+            for record in np.unique(examples.record_ids):
+                rows = np.flatnonzero(examples.record_ids == record)
+                for neighbors in self.shortened_neighbors:
+                    kept, found = shortened(values[rows], examples.previous_s[rows], neighbors)
+                    kept = rows[kept]
+                    weight = weights[kept] * self.shortened_weight
+                    parts.append((found, examples.labels[kept], weight))
+        found, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return found, labels, weights
 
     def undecided(self) -> "ExtraTrees":
         """See `Deciding.undecided`; without `class_bias`."""

@@ -73,6 +73,8 @@ class TrainingData:
       overlap: in how many training rows one heartbeat appears; None where it was not determined.
       teacher: (num_beats, num_classes) float32, probabilities of the teacher for the training rows,
         NaN for all others; None without a teacher.
+      previous_s: (num_beats,) float32, seconds from the beat before; None if no feature uses RR
+        intervals. Only `trainer=fit` uses it, for records that a model shortens.
     """
 
     features: Mapping[str, np.ndarray]
@@ -83,6 +85,7 @@ class TrainingData:
     patient_ids: np.ndarray
     clients: Mapping[str, np.ndarray] = field(default_factory=dict)
     overlap: Overlap | None = None
+    previous_s: np.ndarray | None = None
     teacher: np.ndarray | None = None
 
     @cached_property

@@ -77,12 +77,15 @@ class Fit:
         model = build_model()
         if not isinstance(model, Fitting):
             raise TypeError(f"trainer=fit fits no {type(model).__name__}")
+        rows = np.sort(data.train)  # beats of a record in the order of time
         weights = model.fit(
             Examples(
-                features={name: array[data.train] for name, array in data.features.items()},
-                labels=data.labels[data.train],
+                features={name: array[rows] for name, array in data.features.items()},
+                labels=data.labels[rows],
                 class_names=data.class_names,
-                patient_ids=data.patient_ids[data.train],
+                patient_ids=data.patient_ids[rows],
+                record_ids=data.record_ids[rows],
+                previous_s=None if data.previous_s is None else data.previous_s[rows],
             ),
             seeds.integer("initial weights"),
         )

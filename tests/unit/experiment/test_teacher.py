@@ -73,6 +73,7 @@ def teacher(tmp_path_factory):
             labels=data.labels[data.train],
             class_names=data.class_names,
             patient_ids=data.patient_ids[data.train],
+            record_ids=data.record_ids[data.train],
         ),
         0,
     )

@@ -1,4 +1,4 @@
-"""The thirty numbers against stored ones of another program, their rules, and where they apply."""
+"""The numbers against stored ones of another program, their rules, and where they apply."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,17 @@ FEATURES = RhythmMorphologyFeatures(fs_hz=FS_HZ, window_ms=WINDOW_MS)
 # Computed by the program with which the numbers were chosen, which had no part of this package.
 # There, neighbors beyond the ends were those of the other end.
 STORED = np.load(Path(__file__).parents[2] / "support" / "rhythm_morphology.npz")
+LATER = {
+    "previous_to_q90_33",
+    "next_to_q90_33",
+    "previous_to_q90_201",
+    "previous_to_longest9",
+    "q90_to_q10_33",
+    "shorter_share33",
+    "shorter_share201",
+    "log_previous_to_q75_33",
+    "log_previous_to_q90_33",
+}
 BESIDE_ENDS = slice(3, -3)
 
 
@@ -33,9 +44,27 @@ def column(values, name):
 def test_numbers_equal_the_stored_ones(name, leads):
     signal, samples = signal_and_beats()
     found = FEATURES.of_record(record_beats(signal[:, :leads], samples))
-    assert found.shape == (len(samples), 30)
+    assert found.shape == (len(samples), 39)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found[BESIDE_ENDS], STORED[name][BESIDE_ENDS], atol=1e-4)
+    first = [RHYTHM_MORPHOLOGY.index(name) for name in RHYTHM_MORPHOLOGY if name not in LATER]
+    np.testing.assert_allclose(found[BESIDE_ENDS][:, first], STORED[name][BESIDE_ENDS], atol=1e-4)
+
+
+def test_where_early_beats_are_the_rule_high_quantiles_are_sinus_intervals():
+    intervals = np.tile([0.5, 0.5, 0.5, 0.5, 1.0], 60)
+    values = rhythm_context(np.append(0, np.cumsum(intervals)), np.full(301, 0.5))
+    named = dict(zip(RHYTHM_CONTEXT, values[1:].T, strict=True))
+    early = intervals == 0.5
+    inside = slice(120, 180)
+    for name in ("previous_to_median33", "previous_to_sinus"):
+        assert named[name][inside][early[inside]] == pytest.approx(0)
+    for name in ("previous_to_q90_33", "previous_to_q90_201", "previous_to_longest9"):
+        assert named[name][inside][early[inside]] == pytest.approx(np.log(0.5) / 0.5)
+        assert named[name][inside][~early[inside]] == pytest.approx(0)
+    assert named["log_previous_to_q90_33"][inside][early[inside]] == pytest.approx(np.log(0.5))
+    assert named["q90_to_q10_33"][inside] == pytest.approx(np.log(2) / 0.5)
+    assert named["shorter_share201"][inside][early[inside]] == pytest.approx(0)
+    assert named["shorter_share33"][inside][~early[inside]] == pytest.approx(0.8, abs=0.02)
 
 
 def test_neighbors_beyond_the_ends_are_on_time():
@@ -65,7 +94,7 @@ def test_flat_lead_changes_nothing():
 def test_few_beats_have_finite_numbers(num_beats):
     signal, samples = signal_and_beats()
     found = FEATURES.of_record(record_beats(signal, samples[:num_beats]))
-    assert found.shape == (num_beats, 30)
+    assert found.shape == (num_beats, 39)
     assert np.isfinite(found).all()
 
 
@@ -115,7 +144,7 @@ def test_windows_of_another_length_are_refused():
 
 
 def test_values_must_be_passed():
-    with pytest.raises(ValueError, match=r"ecgexp-predict.*record_values=\(num_beats, 30\)"):
+    with pytest.raises(ValueError, match=r"ecgexp-predict.*record_values=\(num_beats, 39\)"):
         transform_rows(FEATURES, np.zeros((2, 166, 1), np.float32), None, None, None)
 
 

@@ -1,14 +1,20 @@
 """Extremely randomized trees: weights, bias, seeds, and the saved model, without TensorFlow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ecgexp.config.compose import load_experiment
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.features.rhythm_morphology import RhythmMorphologyFeatures
+from ecgexp.features.shortened_records import shortened
 from ecgexp.models import Classifier, ExtraTrees, ModelPreprocessing
 from ecgexp.models.estimator import Examples, is_estimator
 from ecgexp.models.mlp import Mlp
 from ecgexp.models.saved_classifier import load_classifier, save_classifier
 from ecgexp.settings.declaration import ConfigError, DataError
+from tests.support.two_lead_record import FS_HZ, WINDOW_MS, record_beats, signal_and_beats
 from tests.unit.features.test_record_beats import FEATURES, RECORDS, record
 
 CLASSES = ("N", "S", "V")
@@ -24,6 +30,7 @@ def examples():
         labels=labels,
         class_names=CLASSES,
         patient_ids=np.where(np.arange(360) % 10 < 9, "a", "b"),
+        record_ids=np.where(np.arange(360) % 10 < 9, "a", "b"),
     )
 
 
@@ -72,6 +79,37 @@ def classifier(weights):
         class_names=CLASSES,
         database="tiny 1",
     )
+
+
+def test_shortened_records_are_further_examples(monkeypatch):
+    beats = record_beats(*signal_and_beats(num_beats=400))
+    values = RhythmMorphologyFeatures(fs_hz=FS_HZ, window_ms=WINDOW_MS).of_record(beats)
+    previous = beats.rr[:, RR_FEATURES.index("rr_previous_s")]
+    examples = Examples(
+        features={"rhythm_morphology": np.tile(values, (2, 1))},
+        labels=np.tile(previous < 0.71, 2).astype(int),
+        class_names=("N", "S"),
+        patient_ids=np.repeat(["a", "b"], len(values)),
+        record_ids=np.repeat(["a", "b"], len(values)),
+        previous_s=np.tile(previous, 2),
+    )
+    given = []
+    monkeypatch.setattr(
+        "sklearn.ensemble.ExtraTreesClassifier.fit",
+        lambda self, *rows, sample_weight: given.append((*rows, sample_weight)) or 1 / 0,
+    )
+    model = ExtraTrees(full_weight_beats={"S": 9}, shortened_neighbors=(2,), shortened_weight=0.5)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(examples, 0)
+    ((rows, labels, weights),) = given
+    kept, found = shortened(values, previous, 2)
+    num = len(examples.labels)
+    np.testing.assert_array_equal(rows, np.concatenate([np.tile(values, (2, 1)), found, found]))
+    np.testing.assert_array_equal(labels[num:], np.tile(examples.labels[kept], 2))
+    np.testing.assert_array_equal(weights[:num], model.weights(examples))
+    np.testing.assert_array_equal(weights[num:], np.tile(0.5 * weights[kept], 2))
+    with pytest.raises(DataError, match=r"^model\.shortened_neighbors=\[2\]: .*use a dataset"):
+        model.fit(replace(examples, previous_s=None), 0)
 
 
 def test_saved_model_predicts_the_same_without_pickle(weights, tmp_path):
@@ -132,6 +170,10 @@ def test_model_brings_features_and_trainer():
         (["debug=overfit"], r"^debug=overfit: .*use debug=smoke"),
         (["features=signal"], r"^model=extra_trees: does not take signal"),
         (["model.class_bias={X: 1}"], r"^model\.class_bias\.X: .*use N, S, V, F, Q"),
+        (
+            ["features=handcrafted", "model.shortened_neighbors=[1]"],
+            r"^model\.shortened_neighbors=\[1\]: .*use these, or model\.shortened_neighbors=\[\]",
+        ),
         (["model.full_weight_beats={X: 1}"], r"^model\.full_weight_beats\.X: .*use N, S"),
         (["model=cnn1d", "trainer=fit"], r"^trainer=fit: .*use trainer=centralized"),
     ],
