@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgexp.data.beats import BeatSet
+from ecgexp.data.datasets.catalog import find_database
 from ecgexp.data.leakage import check_split
 from ecgexp.data.preprocessing.settings import OnProgress
+from ecgexp.data.splits.base import is_mitdb
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.experiment.data import load_beats
@@ -92,8 +94,8 @@ class Loader:
     def load(self, experiment: Experiment) -> PatientBeats:
         """Load the beats and features of an experiment.
 
-        **Guarantees**: unless `all_patients`, no test beat of the experiment's split is used
-        (`tests/unit/experiment/test_leave_one_out.py`).
+        **Guarantees**: unless `all_patients`, no test beat of the experiment's split is used, and
+        never a record of DS2 of mitdb (`tests/unit/experiment/test_leave_one_out.py`).
 
         Args:
           experiment: gives dataset, grouping, features and split.
@@ -132,6 +134,7 @@ class Loader:
             beats.knows_patients, split=experiment.split, partition=experiment.partition
         )
         if self._all_patients:
+            _check_no_published_test(beats)
             return np.arange(len(beats))
         if experiment.split.divides_patients:
             raise ConfigError(
@@ -141,6 +144,22 @@ class Loader:
         parts = experiment.split.split(beats, Seeds(experiment.seed).generator("split"))
         check_split(beats, parts)
         return np.sort(np.concatenate([parts.train, parts.validation]))
+
+
+def _check_no_published_test(beats: BeatSet) -> None:
+    """Check that no record of DS2 is scored while settings are chosen, outside the log.
+
+    Raises:
+      ConfigError: there is one.
+    """
+    if not is_mitdb(beats):
+        return
+    test = set(find_database("mitdb").record_set("ds2")) & set(beats.record_ids.tolist())
+    if test:
+        raise ConfigError(
+            f"--patients all: would score the published test set, DS2 ({', '.join(sorted(test))}), "
+            "while settings are chosen; leave --patients out, or use dataset.records=ds1."
+        )
 
 
 def check_same_beats(patients: Sequence[PatientBeats], setting: str) -> None:

@@ -60,6 +60,22 @@ def patients_of(beats):
     return PatientBeats(beats=beats, rows=np.arange(len(beats)), features={"handcrafted": rows})
 
 
+def test_published_test_set_is_not_scored_to_choose(experiment, monkeypatch):
+    loaded = {}
+    monkeypatch.setattr("ecgexp.experiment.leave_one_out.load_beats", lambda **_: loaded["beats"])
+    for records, refused in ((["101", "106", "108"], False), (["101", "106", "100"], True)):
+        beats = beats_of(np.repeat(records, 40))
+        loaded["beats"] = replace(beats, database="mitdb 1.0.0")
+        monkeypatch.setattr(
+            "ecgexp.experiment.leave_one_out.transform_beats", lambda *_: {"handcrafted": None}
+        )
+        if refused:
+            with pytest.raises(ConfigError, match=r"^--patients all: .*DS2 \(100\).*use dataset"):
+                load_patients(experiment, all_patients=True)
+        else:
+            assert len(load_patients(experiment, all_patients=True).patients) == 3
+
+
 def test_each_patient_is_predicted_by_a_model_without_it(experiment, monkeypatch):
     trained = []
 
