@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.data.beats import COLUMNS, RR_FEATURES, TESTED, TRAINED, BeatSet, arrow
-from ecgexp.data.datasets.base import ReadRecord
+from ecgexp.data.datasets.base import ReadRecord, check_key_folder
 from ecgexp.data.formats.beat_file import RR_COLUMNS, SUFFIXES, BeatFile, Wanted, refused
 from ecgexp.data.formats.beat_labels import named_labels
 from ecgexp.data.formats.read_beats import is_beside, read_beats
@@ -64,6 +64,9 @@ class ArraysDataset:
       rr: Whether the file has the RR features `rr_previous_s`, `rr_next_s`, `rr_local_mean_s` and
         `rr_ratio`, as columns or as an array `rr`.
       ignore: Columns of a table that are left out.
+      pseudonyms: Replace ids of patients by keyed digests, whose key is in `cache_dir`. None: in a
+        run with a privacy guarantee.
+      cache_dir: Folder of the key.
 
     Example:
       >>> dataset = ArraysDataset(path="beats.npz", fs_hz=250, patients="patient")
@@ -83,6 +86,8 @@ class ArraysDataset:
     leads: Annotated[tuple[Name, ...] | None, Field(min_length=1, max_length=64)] = None
     rr: bool = False
     ignore: tuple[Name, ...] = ()
+    pseudonyms: bool | None = None
+    cache_dir: Folder | None = None
 
     def __post_init__(self):
         if self.path is None:
@@ -104,6 +109,22 @@ class ArraysDataset:
                 f"dataset.{beside[0]}={getattr(self, beside[0])}: a file beside one of two files "
                 "of beats; use .npz, Parquet or CSV files that have their labels in them"
             )
+
+        if self.pseudonyms:
+            self.check_pseudonyms()
+
+    def check_pseudonyms(self) -> None:
+        """Check that patients can have pseudonyms.
+
+        Raises:
+          ConfigError: There is no folder for the key.
+        """
+        check_key_folder(self.cache_dir)
+
+    @property
+    def has_default_pseudonyms(self) -> bool:
+        """Whether a run with a privacy guarantee decides on `pseudonyms`."""
+        return self.pseudonyms is None and self.patients is not None
 
     def __str__(self) -> str:
         return arrow(*self._names()) if self.test_path is not None else self._names()[0]
@@ -234,7 +255,7 @@ class ArraysDataset:
             )
         default = HEARTBEAT_CLASSES if is_heartbeat else None
         symbols = named_labels(path, found.labels, classes, default=default)
-        patients, rows = found.patients, len(found.signals)
+        patients, rows = self._patients(found), len(found.signals)
         records = np.full(rows, name) if patients is None else patients
         if patients is not None and self.test_path is not None:
             records = np.char.add(f"{name}/", patients)
@@ -261,11 +282,22 @@ class ArraysDataset:
             ),
         )
 
+    def _patients(self, found: BeatFile) -> np.ndarray | None:
+        """Return (num_beats,) ids of patients, or their pseudonyms; None if they are unknown."""
+        if found.patients is None or not self.pseudonyms or self.cache_dir is None:
+            return found.patients
+        from ecgexp.data.formats.pseudonyms import FOLDER, pseudonym_of_patient
+        from ecgexp.privacy.keyed_digests import DigestKey
+
+        key = DigestKey.of(self.cache_dir / FOLDER)
+        patients, rows = np.unique(found.patients, return_inverse=True)
+        return np.array([pseudonym_of_patient(key, str(patient)) for patient in patients])[rows]
+
     def _parameters(self) -> dict[str, Any]:
         return {
             field.name: str(getattr(self, field.name))
             for field in fields(self)
-            if field.name not in ("path", "test_path")
+            if field.name not in ("path", "test_path", "cache_dir")
         }
 
     def _fs_hz(self, path: Path, found: BeatFile) -> float:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing, Quality
+from ecgexp.settings.declaration import ConfigError
 
 if TYPE_CHECKING:
     from ecgexp.data.formats.record import Record
@@ -97,3 +99,16 @@ def quality_of(dataset: Dataset) -> Quality:
       dataset: The settings; beats that somebody else cut have no segments to look at.
     """
     return dataset.quality if isinstance(dataset, HasQuality) else "ignore"
+
+
+def check_key_folder(cache_dir: Path | None) -> None:
+    """Check that there is a folder for the key of `dataset.pseudonyms=true`.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    if cache_dir is None:
+        raise ConfigError(
+            "dataset.cache_dir=null: the key of dataset.pseudonyms=true is kept there; use "
+            "data.cache_dir= with a folder that only you can read, or dataset.pseudonyms=false"
+        )

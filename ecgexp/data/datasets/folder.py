@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.datasets.base import ReadRecord
+from ecgexp.data.datasets.base import ReadRecord, check_key_folder
 from ecgexp.data.datasets.catalog import published_databases
 from ecgexp.data.datasets.recorded import names_of
 from ecgexp.data.formats.csv_layout import CsvLayout
@@ -141,11 +141,7 @@ class FolderFiles(CsvLayout, OwnPreprocessing):
                 "dataset.records: it names records, and settings are written as they are, but "
                 "dataset.pseudonyms=true; use a RECORDS file as dataset.path"
             )
-        if self.cache_dir is None:
-            raise ConfigError(
-                "dataset.cache_dir=null: the key of dataset.pseudonyms=true is kept there; use "
-                "data.cache_dir= with a folder that only you can read, or dataset.pseudonyms=false"
-            )
+        check_key_folder(self.cache_dir)
 
     @property
     def has_default_pseudonyms(self) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TypeVar
 
+from ecgexp.data.datasets.arrays import ArraysDataset
 from ecgexp.data.datasets.cross_database import TwoDatabases
 from ecgexp.data.datasets.folder import FolderFiles
 from ecgexp.data.datasets.joined import JoinedDataset
@@ -24,7 +25,7 @@ def with_pseudonyms(dataset: T) -> T:
     Raises:
       ConfigError: There is no folder for the key.
     """
-    if isinstance(dataset, FolderFiles):
+    if isinstance(dataset, (FolderFiles, ArraysDataset)):
         if not dataset.has_default_pseudonyms:
             return dataset
         dataset.check_pseudonyms()

@@ -1,10 +1,13 @@
 """Beats that are cut already: layouts, labels, patients, and one line for what cannot be read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ecgexp.config import load_experiment
 from ecgexp.data.datasets.arrays import HEARTBEAT_CSV, ArraysDataset
+from ecgexp.data.datasets.pseudonyms import with_pseudonyms
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.experiment.data import load_run_data
 from ecgexp.seeding import Seeds
@@ -39,6 +42,23 @@ def test_test_file_is_the_test_set_of_its_owners(heartbeat_csv):
     assert "same patients" in run_data.split.notes[0]
     with pytest.raises(ConfigError, match=r"^dataset.test_path: .*split=as_given"):
         run_data_of(f"dataset.path={train}", f"dataset.test_path={test}", "split=intra_patient")
+
+
+def test_pseudonyms_replace_patients(npz, tmp_path):
+    names = np.repeat(["Zoe Stern", "Anna Vogt", "Max Berg"], 4)
+    dataset = npz({"patients": "who"}, who=names)
+    assert dataset.has_default_pseudonyms
+    own = replace(dataset, cache_dir=tmp_path / "cache")
+    hidden = with_pseudonyms(own)
+    assert hidden.pseudonyms is True
+    beats, known = hidden.load(), own.load()
+    assert not any(name.split()[0] in f"{beats!r}" for name in names)
+    assert not set(names) & {*beats.patient_ids.tolist(), *beats.record_ids.tolist()}
+    for patient in set(beats.patient_ids):
+        assert len(set(known.patient_ids[beats.patient_ids == patient])) == 1
+    assert hidden.load().patient_ids.tolist() == beats.patient_ids.tolist()
+    with pytest.raises(ConfigError, match=r"^dataset\.cache_dir=null: .*pseudonyms=false"):
+        with_pseudonyms(dataset)
 
 
 @pytest.mark.parametrize(
