@@ -82,6 +82,21 @@ def count_text(count: int) -> str:
     return f"{count:,}".replace(",", BLANK)
 
 
+def number_text(count: int, what: str) -> str:
+    """Format a number of things with their name: `1 job`, `10 000 beats`, `2 classes`.
+
+    Args:
+      count: how many.
+      what: name of one of them, e.g. `job`.
+
+    Example:
+      >>> number_text(1, "job"), number_text(2, "class")
+      ('1 job', '2 classes')
+    """
+    ending = "" if count == 1 else "es" if what.endswith("s") else "s"
+    return f"{count_text(count)} {what}{ending}"
+
+
 def percent_text(fraction: float) -> str:
     """Format a fraction in percent, with one decimal: `12.5 %`; a smaller one is `< 0.1 %`."""
     return f"<{BLANK}0.1{BLANK}%" if fraction < 0.001 else f"{100 * fraction:.1f}{BLANK}%"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ecgexp.analysis.run_list import ListedRun, list_runs
+from ecgexp.formatting import number_text
 from ecgexp.privacy.recorded_losses import Losses
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.installation import to_type
@@ -76,7 +77,8 @@ def disk_use(
     ]
     needed, recorded = _needed_by_sweeps(runs, runs_dir), _recorded(private_dir)
     running = [run for run in listed.runs if run.status == "RUNNING"]
-    in_use = f"{len(running)} runs are running" if running else ""
+    verb = "is" if len(running) == 1 else "are"
+    in_use = f"{number_text(len(running), 'run')} {verb} running" if running else ""
     items = [
         Item(kind="cache", path=path, size=_size(path), kept=in_use)
         for pattern in _CACHED

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from ecgexp.formatting import number_text
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.installation import install_extra, install_federated, reinstall, to_type
 from ecgexp.storage.atomic import resolved
@@ -97,7 +98,9 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     import psutil
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(what="CPU", state="good", found=f"{cores} cores for this process")
+    yield Finding(
+        what="CPU", state="good", found=f"{number_text(cores or 1, 'core')} for this process"
+    )
     memory = psutil.virtual_memory()
     enough = memory.available >= 4 * _GIB
     yield Finding(

@@ -10,6 +10,7 @@ from ecgexp.cli.arguments import Parser, check_output, run_command
 from ecgexp.cli.run_argument import named_runs, naming
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
+from ecgexp.formatting import number_text
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, open_plain
@@ -79,8 +80,8 @@ def write(options: argparse.Namespace) -> list[str]:
         ) from error
     failed = f", {len(gathered.failures)} that failed" if gathered.failures else ""
     done = [
-        f"{options.output}: {gathered.title}, {_counted(len(gathered.rows), 'run')} in "
-        f"{_counted(len(gathered.configurations), 'configuration')}{failed}"
+        f"{options.output}: {gathered.title}, {number_text(len(gathered.rows), 'run')} in "
+        f"{number_text(len(gathered.configurations), 'configuration')}{failed}"
     ]
     if selected.parent is not None and run is not None and not Path(run).is_dir():
         from ecgexp.tracking.mlflow.attach import attach
@@ -89,10 +90,6 @@ def write(options: argparse.Namespace) -> list[str]:
         attach(selected.parent.run_id, page, name, uri=options.store)
         done.append(f"stored as {name} of run {selected.parent.run_id}")
     return done
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _check_output(file: Path, *, public: bool, overwrite: bool = False) -> None:

@@ -11,6 +11,9 @@ from ecgexp.evaluation.confusion import has_jk_index, jk_index
 from ecgexp.evaluation.names import metric_names
 from ecgexp.settings.declaration import DataError
 
+_JK_PARTS = ("kappa",) + tuple(
+    f"{score}/{name}" for score in ("sensitivity", "positive_predictivity") for name in ("S", "V")
+)
 _Entries = dict[str, float | str]  # the score, or the reason why it is undefined
 
 
@@ -204,6 +207,29 @@ def _class_scores(
     return entries
 
 
+def causes(undefined: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the causes of undefined scores, each once.
+
+    Args:
+      undefined: Key -> why the score is undefined, as in `Scores`.
+
+    Returns:
+      Cause -> keys of the scores that it concerns. jk_index has the causes of the scores of which
+      it consists.
+
+    Example:
+      >>> found = score(np.array([0, 0, 1, 2]), np.eye(3)[[0, 0, 0, 2]], ("N", "S", "V"))
+      >>> causes(found.undefined)
+      {'no beat was predicted S': ['jk_index', 'positive_predictivity/S']}
+    """
+    found: dict[str, list[str]] = {}
+    for key, reason in undefined.items():
+        parts = [undefined[part] for part in _JK_PARTS if part in undefined]
+        for cause in parts if key == "jk_index" and parts else [reason]:
+            found.setdefault(cause, []).append(key)
+    return found
+
+
 def classes_with_beats(labels: np.ndarray, class_names: Sequence[str]) -> tuple[str, ...]:
     """Return the classes with beats, over which averages over classes are taken.
 
@@ -238,15 +264,8 @@ def _kappa(labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[st
 
 
 def _jk_index(entries: _Entries) -> float | str:
-    parts = [
-        f"{score}/{name}"
-        for score in ("sensitivity", "positive_predictivity")
-        for name in ("S", "V")
-    ]
     known = {key: value for key, value in entries.items() if not isinstance(value, str)}
-    missing = [
-        f"{key} is undefined ({entries[key]})" for key in ("kappa", *parts) if key not in known
-    ]
+    missing = [f"{key} is undefined ({entries[key]})" for key in _JK_PARTS if key not in known]
     return "; ".join(missing) if missing else float(jk_index(known))
 
 

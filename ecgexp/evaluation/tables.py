@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.evaluation.metrics import causes
 from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_names
-from ecgexp.formatting import score_text
+from ecgexp.formatting import number_text, score_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -142,14 +143,12 @@ def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
 
 def _caption(evaluation: Evaluation) -> str:
     undefined = [
-        f"{key}: {reason}"
-        for key, reason in evaluation.undefined.items()
-        if not key.startswith("support")
+        f"{', '.join(keys)}: {cause}" for cause, keys in causes(evaluation.undefined).items()
     ]
     intervals = (
         f"intervals: {evaluation.intervals_note}"
         if evaluation.intervals
         else evaluation.intervals_note
     )
-    note = f"{evaluation.num_beats} beats; {intervals}"
+    note = f"{number_text(evaluation.num_beats, 'beat')}; {intervals}"
     return f"{note}; – is undefined ({'; '.join(undefined)})" if undefined else note

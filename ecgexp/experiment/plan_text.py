@@ -6,7 +6,7 @@ from rich.text import Text
 from ecgexp.data.beats import PatientsAre
 from ecgexp.experiment.memory import MemoryEstimate
 from ecgexp.experiment.plan import RunPlan, SplitSize
-from ecgexp.formatting import BLANK, count_text, epsilon_text, significant_text
+from ecgexp.formatting import BLANK, count_text, epsilon_text, number_text, significant_text
 from ecgexp.privacy.outputs import PRIVATE_FOLDER
 from ecgexp.privacy.statement import PrivacyStatement
 
@@ -59,7 +59,7 @@ def _model(plan: RunPlan) -> str:
     """Return the model; the size of a classical one is known after its fit only."""
     if not plan.num_parameters:
         return plan.model
-    return f"{plan.model}, {count_text(plan.num_parameters)} parameters"
+    return f"{plan.model}, {number_text(plan.num_parameters, 'parameter')}"
 
 
 def _split(size: SplitSize, patients_are: PatientsAre) -> str:
@@ -67,13 +67,13 @@ def _split(size: SplitSize, patients_are: PatientsAre) -> str:
         return "no beats"
     classes = " · ".join(f"{name} {count_text(number)}" for name, number in size.classes.items())
     if size.patients is None:
-        return f"{count_text(size.beats)} beats, patients unknown: {classes}"
+        return f"{number_text(size.beats, 'beat')}, patients unknown: {classes}"
     patients = (
-        f"{_number(size.patients, 'record')}, each taken for a patient"
+        f"{number_text(size.patients, 'record')}, each taken for a patient"
         if patients_are == "assumed"
-        else _number(size.patients, "patient")
+        else number_text(size.patients, "patient")
     )
-    return f"{count_text(size.beats)} beats of {patients}: {classes}"
+    return f"{number_text(size.beats, 'beat')} of {patients}: {classes}"
 
 
 def _withheld(plan: RunPlan) -> str:
@@ -82,23 +82,23 @@ def _withheld(plan: RunPlan) -> str:
         return "–"
     own = plan.statement.plan
     return (
-        f"{_number(own.num_units, own.unit)}; {_WITHHELD[own.unit]} only in {PRIVATE_FOLDER}/, "
+        f"{number_text(own.num_units, own.unit)}; {_WITHHELD[own.unit]} only in {PRIVATE_FOLDER}/, "
         "because no ε covers them"
     )
 
 
 def _steps(plan: RunPlan) -> str:
     if plan.step_name == "round":
-        return f"{_number(plan.num_steps, 'round')} of {_number(plan.batch, 'client')}"
+        return f"{number_text(plan.num_steps, 'round')} of {number_text(plan.batch, 'client')}"
     if plan.step_name == "fit":
-        return f"one fit to {_number(plan.batch, 'beat')}"
+        return f"one fit to {number_text(plan.batch, 'beat')}"
     per_epoch = -(-plan.updates // plan.num_steps)
     unit = "beat" if plan.statement is None else plan.statement.plan.unit
-    batch = _number(plan.batch, unit)
+    batch = number_text(plan.batch, unit)
     return (
-        f"{_number(plan.num_steps, plan.step_name)} of {_number(per_epoch, 'step')}"
+        f"{number_text(plan.num_steps, plan.step_name)} of {number_text(per_epoch, 'step')}"
         f"{', of expected ' if plan.statement is not None else ' of '}{batch}; "
-        f"{count_text(plan.updates)} steps in all"
+        f"{number_text(plan.updates, 'step')} in all"
     )
 
 
@@ -114,7 +114,7 @@ def _privacy(plan: RunPlan) -> str:
     sampling = _SAMPLING[own.sampling].format(blank=BLANK, q=q, unit=own.unit)
     return (
         f"{_epsilon(statement)}; noise multiplier {own.noise_multiplier:.4g}{calibrated}, clip "
-        f"{own.l2_norm_clip:g}; {sampling}, {count_text(statement.steps)} noisy steps"
+        f"{own.l2_norm_clip:g}; {sampling}, {number_text(statement.steps, 'noisy step')}"
     )
 
 
@@ -134,7 +134,7 @@ def _epsilon(statement: PrivacyStatement) -> str:
 
 def _memory(memory: MemoryEstimate) -> str:
     without = ", and the training beats" if memory.without_training_beats else ""
-    at_once = f"{count_text(memory.rows_at_once)} rows at once {gigabytes(memory.batch)}"
+    at_once = f"{number_text(memory.rows_at_once, 'row')} at once {gigabytes(memory.batch)}"
     parts = [
         f"libraries {gigabytes(memory.process)}",
         f"beats {gigabytes(memory.beats)}",
@@ -148,7 +148,3 @@ def gigabytes(number: int) -> str:
     if number < 999_500_000:
         return f"{max(1, round(number / 1e6))}{BLANK}MB"
     return f"{number / 1e9:.1f}{BLANK}GB"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count_text(count)} {what}{'' if count == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ecgexp.formatting import count_text, epsilon_text
+from ecgexp.formatting import epsilon_text, number_text
 from ecgexp.privacy import outputs, publication
 from ecgexp.privacy.plan import PrivacyPlan
 
@@ -39,7 +39,8 @@ def line(statement: "PrivacyStatement") -> str:
     return (
         f"ε = {epsilon_text(statement.epsilon, decimals=2)} (δ {plan.delta:g}) · unit: "
         f"{_unit(plan)} · neighboring relation: {_NEIGHBORS[plan.neighboring_relation]} · "
-        f"sampler: {_sampler(plan)}, {count_text(statement.steps)} steps{_discarded(statement)} · "
+        f"sampler: {_sampler(plan)}, {number_text(statement.steps, 'step')}"
+        f"{_discarded(statement)} · "
         f"accountant: {statement.bound_by.upper()}{beside}{_overlap_words(statement)} · not "
         f"covered: {', '.join(_short(statement))}{_taught_by(statement)}{_rests_on(statement)}"
     )
@@ -111,9 +112,9 @@ def _of_plugins(statement: "PrivacyStatement") -> str:
 
 
 def _discarded(statement: "PrivacyStatement") -> str:
-    what = "started epochs" if statement.plan.epoch_is_one_event else "steps"
+    what = "started epoch" if statement.plan.epoch_is_one_event else "step"
     return (
-        f" and {count_text(statement.discarded_steps)} {what} discarded by an interruption"
+        f" and {number_text(statement.discarded_steps, what)} discarded by an interruption"
         if statement.discarded_steps
         else ""
     )
@@ -217,7 +218,7 @@ def _mechanism(statement: "PrivacyStatement") -> str:
         clipped = "was clipped to the norm set for that step, Gaussian noise was added to the sum"
         adaptive = f" {_adaptive(statement.adaptive_clip, plan)}"
     return (
-        f"{sampling}.{cut} In each of {count_text(statement.steps)} steps the "
+        f"{sampling}.{cut} In each of {number_text(statement.steps, 'step')} the "
         f"contribution of a unit {clipped}, and the result was divided by "
         f"{plan.divisor:g}, independently of the number of units drawn.{adaptive} Samples, "
         "noise, views and dropout came from keys of the operating system's entropy, not from "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from ecgexp.formatting import number_text
 from ecgexp.privacy.recorded_losses import Loss
 from ecgexp.privacy.search_accounting import Scope, SearchPrivacyLoss, search_privacy_loss
 
@@ -73,9 +74,9 @@ def store_privacy_loss(losses: Sequence[Loss], *, unknown: int = 0) -> SearchPri
     )
     covers = (
         "This covers every recorded run of this store that was trained on the same people "
-        f"({', '.join(names) or 'unknown'}): {_count(sweeps, 'sweep')} and "
-        f"{_count(single, 'single run')}.{worst} Runs of other stores, and of the same people in "
-        "another database, are not known here and add to it."
+        f"({', '.join(names) or 'unknown'}): {number_text(sweeps, 'sweep')} and "
+        f"{number_text(single, 'single run')}.{worst} Runs of other stores, and of the same people "
+        "in another database, are not known here and add to it."
     )
     of = "of this store on the same people"
     return search_privacy_loss(
@@ -83,7 +84,3 @@ def store_privacy_loss(losses: Sequence[Loss], *, unknown: int = 0) -> SearchPri
         unknown=unknown,
         scope=Scope(of=of, covers=covers, has_best=False),
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecgexp.console import Console, ProgressBar, Stream
-from ecgexp.formatting import duration_text
+from ecgexp.formatting import duration_text, number_text
 from ecgexp.sweeps.messages import Messages
 from ecgexp.sweeps.rows import NOT_ENDED, Row, rows
 from ecgexp.sweeps.sweep import Sweep
@@ -63,7 +63,7 @@ class SweepDisplay:
         global _here
         _here = self
         total = self._sweep.num_jobs
-        counted = "a search" if total is None else f"{total} jobs"
+        counted = "a search" if total is None else number_text(total, "job")
         self._console.print(f"{counted} · {self._sweep.invocation}")
         if before := _before(self._sweep):
             self._console.print(before)

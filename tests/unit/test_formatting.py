@@ -8,6 +8,7 @@ from ecgexp.formatting import (
     count_text,
     difference_text,
     duration_text,
+    number_text,
     p_value_text,
     percent_text,
     score_text,
@@ -51,3 +52,11 @@ def test_number_is_displayed_in_one_form(write, value, text):
 
 def test_undefined_score_is_named():
     assert score_text(math.nan, undefined="diverged") == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("count", "what", "text"),
+    [(1, "job", "1 job"), (0, "job", "0 jobs"), (2, "class", "2 classes"), (1, "class", "1 class")],
+)
+def test_one_of_a_kind_has_no_plural(count, what, text):
+    assert number_text(count, what) == text

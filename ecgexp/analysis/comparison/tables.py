@@ -13,7 +13,7 @@ from ecgexp.analysis.comparison.run_comparison import RunComparison
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip
-from ecgexp.formatting import difference_text, epsilon_text, p_value_text
+from ecgexp.formatting import difference_text, epsilon_text, number_text, p_value_text
 from ecgexp.settings.option_names import option_name, typed_option
 
 _CLASS = "._target_"
@@ -34,7 +34,7 @@ def render(found: RunComparison) -> Group:
             _title(
                 f"Scores on {len(found.pairs.labels)} {found.split} beats"
                 + (
-                    f" of {found.pairs.num_patients} patients"
+                    f" of {number_text(found.pairs.num_patients, 'patient')}"
                     if found.pairs.knows_patients
                     else ", patients unknown, beat level only"
                 )

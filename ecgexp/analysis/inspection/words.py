@@ -14,7 +14,7 @@ from ecgexp.analysis.inspection.facts import (
     TypicalBeats,
 )
 from ecgexp.data.beats import BeatSet
-from ecgexp.formatting import BLANK, count_text, percent_text, significant_text
+from ecgexp.formatting import BLANK, count_text, number_text, percent_text, significant_text
 
 CAVEATS = (
     "Counts and typical beats are no evaluation: choose settings by training and validation beats, "
@@ -85,7 +85,7 @@ def span(typical: TypicalBeats) -> str:
 def _records(inspection: Inspection) -> str:
     read = inspection.read
     left_out = len(read.records) - len([one for one in read.usable if one.used])
-    text = f"{count_text(len(read.records))}, {count_text(sum(read.symbols.values()))} beats"
+    text = f"{count_text(len(read.records))}, {number_text(sum(read.symbols.values()), 'beat')}"
     return f"{text}; {left_out} left out, see below" if left_out else text
 
 

@@ -15,6 +15,7 @@ from ecgexp.analysis.report.groups import Configuration, client_scores
 from ecgexp.analysis.report.svg import inline_svg
 from ecgexp.evaluation.missing import AVERAGES
 from ecgexp.evaluation.names import metric_name
+from ecgexp.formatting import number_text
 
 MOST_MATRICES, MOST_FIRST = 12, 3
 MOST_CLIENT_FIGURES = 6
@@ -198,7 +199,7 @@ def client_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
         left = (
             f"the worst {len(shown)} of {len(scores)} clients"
             if len(shown) < len(scores)
-            else f"{len(scores)} clients"
+            else number_text(len(scores), "client")
         )
         found.append(Drawing(title=_title(one), svg=svg, caption=left))
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from ecgexp.analysis import formatting
 from ecgexp.analysis.results_page.groups import PublishedResults, ResultGroup
 from ecgexp.analysis.results_page.tables import BASELINE, NAMES, epsilon_range, seconds_text
-from ecgexp.formatting import count_text, epsilon_text
+from ecgexp.formatting import epsilon_text, number_text
 from ecgexp.settings.declaration import DataError
 
 MARKDOWN = ("<!-- results:begin -->", "<!-- results:end -->")
@@ -72,9 +72,9 @@ def _tested(group: ResultGroup) -> str:
     beats = group.first.evaluated
     parts = [beats.split]
     if beats.beats is not None:
-        parts.append(f"{count_text(beats.beats)} beats")
+        parts.append(number_text(beats.beats, "beat"))
     if beats.patients is not None:
-        parts[-1] += f" of {beats.patients} patients"
+        parts[-1] += f" of {number_text(beats.patients, 'patient')}"
     if (baseline := group.score("test/majority/accuracy")).is_defined:
         parts.append(f"{BASELINE} {formatting.score_range(baseline)}")
     return ", ".join(parts)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ecgexp.evaluation.metrics import majority_scores, quick_scores, score
+from ecgexp.evaluation.metrics import causes, majority_scores, quick_scores, score
 from ecgexp.settings.declaration import DataError
 
 NSV = ("N", "S", "V")
@@ -86,6 +86,13 @@ def test_class_never_predicted_has_f1_zero():
         "positive_predictivity/S is undefined (no beat was predicted S)"
         in scores.undefined["jk_index"]
     )
+
+
+def test_cause_of_several_undefined_scores_is_said_once():
+    assert causes(score(np.array([0, 0, 2]), one_hot([0, 2, 2]), NSV).undefined) == {
+        "no beat is of class S": ["jk_index", "sensitivity/S", "f1/S", "auroc/S", "auprc/S"],
+        "no beat was predicted S": ["jk_index", "positive_predictivity/S"],
+    }
 
 
 def test_class_without_beats_has_undefined_scores_with_reasons():
