@@ -262,7 +262,8 @@ def _run_tracked(
     with explained_out_of_memory(plan.memory):
         model_selector = training_loop.fit(tracker, console, continues, deadline)
     show_trial(experiment, run_data, training_loop, model_selector, tracker, messages, run_dir)
-    deadline.check("before the evaluation")
+    evaluated = sum(len(getattr(run_data.split, name)) for name in experiment.evaluate_on)
+    deadline.check_evaluation(evaluated / max(1, len(run_data.split.validation)))
     messages.add(training_notes(experiment, run_data, training_loop, model_selector))
     logged = LoggedEvaluation(
         EvaluationLog(experiment.tracking.private_dir()),

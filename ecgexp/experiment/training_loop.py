@@ -139,7 +139,8 @@ class TrainingLoop:
             ledger_watch = LedgerWatch(self.ledger, trainer.num_steps)
             for epoch_result in self._steps(training_state, on_progress):
                 ledger_watch.check(epoch_result.step, has_event=epoch_result.dp_event is not None)
-                scores = self._validation.scores_of_epoch(epoch_result)
+                with deadline.validating():
+                    scores = self._validation.scores_of_epoch(epoch_result)
                 metrics = {
                     f"train/{name}": value for name, value in epoch_result.train_metrics.items()
                 }
@@ -168,7 +169,10 @@ class TrainingLoop:
                 continues_training = is_last or deadline.fits_another_step(
                     divisible=self._is_divisible
                 )
-                self._save(last, model_selector, curve, is_last=is_last or not continues_training)
+                with deadline.saving():
+                    self._save(
+                        last, model_selector, curve, is_last=is_last or not continues_training
+                    )
                 if is_over:
                     break
                 if not continues_training:
@@ -203,7 +207,7 @@ class TrainingLoop:
     ) -> OnProgress:
         """Return the callback that shows the progress and saves the state of a long epoch.
 
-        It ends the training when the deadline has passed, after it has saved the state.
+        It ends the training when the deadline requires it, after it has saved the state.
         """
 
         def on_progress(
@@ -217,17 +221,18 @@ class TrainingLoop:
                 and state is not None
                 and epoch_result["done"] < epoch_result["total"]
             ):
-                is_over = deadline.has_passed
+                is_over = deadline.must_end
                 finished = bar.step - 1
-                written = self._checkpoint_manager.save_within(
-                    lambda: TrainingState(
-                        step=finished, trainer=state(), points=curve.points, is_over=False
-                    ),
-                    model_selector,
-                    at_once=is_over,
-                )
-                if written:
-                    curve.show()
+                with deadline.saving():
+                    written = self._checkpoint_manager.save_within(
+                        lambda: TrainingState(
+                            step=finished, trainer=state(), points=curve.points, is_over=False
+                        ),
+                        model_selector,
+                        at_once=is_over,
+                    )
+                    if written:
+                        curve.show()
                 if is_over:
                     deadline.end(f"within {bar.step_name} {bar.step}")
 
