@@ -17,6 +17,7 @@ INTER_PATIENT = (
         overrides=("split.merge_same_patient=true",),
         label="records 201 and 202, which come from one patient, in the training set",
     ),
+    ResultRow(experiment="mitdb_inter_patient_extra_trees_centralized"),
     ResultRow(experiment="mitdb_inter_patient_resnet1d_centralized"),
     ResultRow(experiment="mitdb_inter_patient_resnet1d_in_record_centralized"),
     ResultRow(experiment="mitdb_inter_patient_cnn1d_centralized"),
