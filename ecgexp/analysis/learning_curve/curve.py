@@ -118,9 +118,9 @@ class LearningCurve:
         target = 2 * self.points[-1].patients
         rng = np.random.default_rng(0)
         drawn = rng.integers(scores.shape[1], size=(_RESAMPLES, scores.shape[1]))
-        found = [_continued(patients, scores[:, rows].mean(axis=1), target) for rows in drawn]
+        found = _continued(patients, scores[:, drawn].mean(axis=2).T, target)
         low, high = np.quantile(found, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-        score = _continued(patients, scores.mean(axis=1), target)
+        score = float(_continued(patients, scores.mean(axis=1)[None], target)[0])
         return Extrapolation(
             patients=target,
             score=score,
@@ -154,16 +154,28 @@ def _t_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return mean - half, mean + half
 
 
-def _continued(patients: np.ndarray, means: np.ndarray, target: int) -> float:
-    """Return the value of the best power law at `target`."""
-    found: list[tuple[float, float]] = []
+def _continued(patients: np.ndarray, means: np.ndarray, target: int) -> np.ndarray:
+    """Return the value of the best power law at `target`.
+
+    Args:
+      patients: (num_sizes,).
+      means: (num_curves, num_sizes).
+      target: number of patients.
+
+    Returns:
+      (num_curves,).
+    """
+    least = np.full(len(means), np.inf)
+    found = np.zeros(len(means))
+    mean = means.mean(axis=1)
     for exponent in _EXPONENTS:
         x = -(patients**-exponent)
-        slope = max(float(np.cov(x, means, bias=True)[0, 1] / x.var()), 0.0)
-        limit = float(means.mean() - slope * x.mean())
-        if limit > 1:  # a score is at most 1
-            limit = 1.0
-            slope = max(float(((means - 1) * x).sum() / (x**2).sum()), 0.0)
-        error = float(((limit + slope * x - means) ** 2).sum())
-        found.append((error, limit - slope * target**-exponent))
-    return min(found)[1]
+        covariance = (means - mean[:, None]) @ (x - x.mean()) / len(x)
+        slope = np.maximum(covariance / x.var(), 0.0)
+        limit = mean - slope * x.mean()
+        to_one = np.maximum((means - 1) @ x / (x**2).sum(), 0.0)  # a score is at most 1
+        slope, limit = np.where(limit > 1, to_one, slope), np.minimum(limit, 1.0)
+        error = ((limit[:, None] + slope[:, None] * x - means) ** 2).sum(axis=1)
+        found = np.where(error < least, limit - slope * target**-exponent, found)
+        least = np.minimum(least, error)
+    return found
