@@ -12,7 +12,8 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,8 +85,6 @@ def _run(options: argparse.Namespace) -> int:
     from ecgexp.experiment.left_out_run import as_dict, run_left_out
     from ecgexp.storage.atomic import replacing
 
-    # TensorFlow warns that each fold has a new model.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if options.output is not None:
         check_output(
             options.output,
@@ -93,8 +92,7 @@ def _run(options: argparse.Namespace) -> int:
             kind="result of ecgexp-leave-one-out",
             overwrite=options.overwrite,
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    with _without_warnings_of_folds():
         study = _study(options)
         study.check()
         place = _place(options, study)
@@ -122,6 +120,20 @@ def _run(options: argparse.Namespace) -> int:
             del one["records"], one["patients"]
         print(json.dumps(content))
     return 0
+
+
+@contextmanager
+def _without_warnings_of_folds() -> Iterator[None]:
+    """Keep warnings that each fold repeats away; TensorFlow warns that each has a new model."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _variants(options: argparse.Namespace) -> list[str]:

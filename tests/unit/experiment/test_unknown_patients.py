@@ -61,9 +61,9 @@ def test_guarantee_by_unknown_patient_raises(unit):
 @pytest.mark.parametrize(
     ("known", "words"),
     [
-        ("stated", "beats of 1 patient: N"),
-        ("assumed", "beats of 1 record, each taken for a patient: N"),
-        ("unknown", "beats, patients unknown: N"),
+        ("stated", "1 beat of 1 patient: N"),
+        ("assumed", "1 beat of 1 record, each taken for a patient: N"),
+        ("unknown", "1 beat, patients unknown: N"),
     ],
 )
 def test_plan_and_data_say_how_patients_are_known(known, words):

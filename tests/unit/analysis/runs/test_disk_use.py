@@ -75,7 +75,7 @@ def test_a_running_run_keeps_itself_and_the_cache(place):
     running.log_params(CENTRALIZED)
     reasons = kept(place)
     assert "running" in reasons["outputs/e/running"]
-    assert reasons[".cache/arrays"] == "1 runs are running"
+    assert reasons[".cache/arrays"] == "1 run is running"
 
 
 def test_a_private_run_with_a_recorded_loss_may_be_removed(place, monkeypatch):
