@@ -232,15 +232,14 @@ def _accepted_labels(
     Raises:
       ConfigError: the loss is reduced, or accepts neither kind and so cannot be tested.
     """
-    classes, width = rng.integers(0, max(outputs.shape[-1], 1), len(outputs)), outputs.shape[-1]
+    width = max(outputs.shape[-1], 1)
+    classes = rng.permutation(len(outputs)) % width  # as many classes as there can be
     kinds = [
         tf.constant(classes, tf.int32),
         tf.constant(classes, tf.int64),
         tf.one_hot(classes, width, dtype=outputs.dtype),
         # Of `training.loss.with_teacher`.
-        tf.constant(
-            np.column_stack([classes, rng.dirichlet(np.ones(max(width, 1)), len(classes))])
-        ),
+        tf.constant(np.column_stack([classes, rng.dirichlet(np.ones(width), len(classes))])),
     ]
     kinds[-1] = tf.cast(kinds[-1], outputs.dtype)
     why = ""
@@ -269,7 +268,10 @@ def _with_row_changed(
             1 - value[row] if np.issubdtype(value.dtype, np.integer) else scale * (1 - value[row])
         )
     others = labels.numpy()
-    others[row] = others[row - 1]
+    # Another label, if there is one: with the same, a loss could mix labels and not be found.
+    differs = np.flatnonzero((others != others[row]).reshape(len(others), -1).any(axis=1))
+    if len(differs):
+        others[row] = others[differs[0]]
     return changed, tf.constant(others)
 
 

@@ -1,5 +1,6 @@
 """Models, losses and settings that cannot be clipped exactly are rejected with a remedy."""
 
+import numpy as np
 import pytest
 
 from ecgexp.settings.declaration import ConfigError
@@ -341,6 +342,13 @@ def test_loss_that_mixes_examples_is_rejected(loss):
     assert_rejected(
         model_with(), loss, "the loss of one example changes.*use activations and a loss"
     )
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_loss_that_mixes_labels_alone_is_rejected_whatever_is_drawn(seed, monkeypatch):
+    drawn = np.random.default_rng
+    monkeypatch.setattr("numpy.random.default_rng", lambda _: drawn(seed))
+    assert_rejected(model_with(), _by_class_counts, "the loss of one example changes")
 
 
 def test_loss_with_random_numbers_is_rejected():
