@@ -44,7 +44,7 @@ def has_first_epoch(attempt):
 def is_locked(store):
     try:
         with contextlib.closing(sqlite3.connect(store, timeout=0)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN EXCLUSIVE")  # also where it only reads, which stops writers
             return False
     except sqlite3.OperationalError:
         return True
