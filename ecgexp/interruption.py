@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Literal
 
 _AGAIN_S = 0.01
 """Time until a dropped exception is raised again: at once would be inside the hook itself."""
@@ -51,6 +52,11 @@ def handle_signals(note: Callable[[str], None]) -> None:
     for each in handled:
         signal.signal(each, stop)
     sys.unraisablehook = _raise_again
+
+
+def status_of(error: BaseException) -> Literal["KILLED", "FAILED"]:
+    """Return the status of a run that an error ended: killed by a signal, or failed."""
+    return "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
 
 
 def reason_of(error: BaseException) -> str:

@@ -117,10 +117,14 @@ class LoadedRun:
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """Its settings, nested as in the YAML files: `settings["trainer"]["epochs"]`."""
+        from ecgexp.tracking.params import unflatten
+
         text = self._stored.text("config.yaml")
         if text:
             return yaml.safe_load(text)
-        return _nested(self._stored.params)
+        return unflatten(
+            {name: yaml.safe_load(value) for name, value in self._stored.params.items()}
+        )
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -225,14 +229,3 @@ def _score(value: float | None) -> str:
     from ecgexp.formatting import score_text
 
     return score_text(value)
-
-
-def _nested(params: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in params.items():
-        *parents, last = name.split(".")
-        node = found
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = yaml.safe_load(value)
-    return found

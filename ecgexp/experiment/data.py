@@ -228,6 +228,6 @@ def assemble(
         patient_ids=beats.patient_ids,
         clients=clients.train,
         overlap=overlap,
-        previous_s=beats.rr[:, RR_FEATURES.index("rr_previous_s")] if beats.rr.size else None,
+        previous_s=beats.rr[:, RR_FEATURES.index("rr_previous_s")],
     )
     return RunData(beats=beats, split=parts, partition=clients, data=data)

@@ -22,7 +22,7 @@ from ecgexp.experiment.leave_one_out import (
     patient_with_most,
 )
 from ecgexp.experiment.left_out_folds import Candidate, Folds, predict_left_out
-from ecgexp.interruption import reason_of
+from ecgexp.interruption import reason_of, status_of
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import replacing
@@ -338,7 +338,7 @@ def _ending(tracker: ReadableTracker) -> Iterator[None]:
         yield
         status = "FINISHED"
     except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+        status = status_of(error)
         reason = redact(reason_of(error))
         raise
     finally:

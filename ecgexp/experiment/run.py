@@ -25,7 +25,7 @@ from ecgexp.experiment.trained_model import (
 )
 from ecgexp.experiment.training_loop import Continues
 from ecgexp.experiment.trials import show_trial
-from ecgexp.interruption import reason_of
+from ecgexp.interruption import reason_of, status_of
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.recorded_losses import Loss, Losses
 from ecgexp.privacy.spent import PrivacySpent
@@ -186,9 +186,8 @@ def run(
             result = replace(result, status="KILLED", reason=str(pruned))
             raise
         except BaseException as error:
-            status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
             published = publishing.error(error)
-            result = replace(result, status=status, reason=redact(reason_of(published)))
+            result = replace(result, status=status_of(error), reason=redact(reason_of(published)))
             if published is not error:
                 raise published from None
             raise

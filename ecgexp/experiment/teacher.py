@@ -38,6 +38,7 @@ from ecgexp.settings.plugins import is_foreign
 from ecgexp.settings.registry import settings_class
 from ecgexp.storage.json_text import parse
 from ecgexp.tracking.local.run_json import read_run
+from ecgexp.tracking.params import unflatten
 from ecgexp.training.loss import Distillation, Loss
 
 if TYPE_CHECKING:
@@ -177,7 +178,10 @@ def _seen(
         raise _refused(folder, "it is taught by itself", "use another run")
     params = _finished(folder)
     try:
-        parts = _parts(_nested(params), to_node(experiment.dataset))
+        parts = _parts(
+            unflatten({name: _read(value) for name, value in params.items()}),
+            to_node(experiment.dataset),
+        )
         if experiment.has_privacy_guarantee:
             parts["dataset"] = with_pseudonyms(parts["dataset"])
         beats = load_beats(
@@ -219,17 +223,9 @@ def _stored_test(folder: Path) -> str | None:
     return (read_result(folder).data or {}).get("test_sha256")
 
 
-def _nested(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the nested values of dotted names; the inverse of `tracking.params.flatten`."""
-    found: dict[str, Any] = {}
-    for name, value in params.items():
-        *parents, last = name.split(".")
-        place = found
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        is_json = isinstance(value, str) and value[:1] in ("[", "{")
-        place[last] = parse(value) if is_json else value
-    return found
+def _read(value: Any) -> Any:
+    """Return a parameter as `tracking.params.flatten` was given it: a list was stored as JSON."""
+    return parse(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
 
 
 def _parts(values: Mapping[str, Any], own: Any) -> dict[str, Any]:

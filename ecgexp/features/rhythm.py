@@ -77,19 +77,12 @@ def running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarray
     Args:
       values: (num_values,) float64.
       width: odd; at most all values are used.
-      share: of the values that are smaller, between neighbors interpolated as by `np.quantile`.
+      share: of the values that are smaller, as in `np.quantile`.
     """
-    from scipy.ndimage import rank_filter
+    from ecgexp.data.preprocessing.windows import consecutive_quantiles
 
     half = _half(values, width)
-    width = 2 * half + 1
-    padded = np.pad(values, half, mode="reflect")
-    place, part = divmod((width - 1) * share, 1)
-    ranks = int(place), min(int(place) + 1, width - 1)
-    below, above = (
-        rank_filter(padded, rank, size=width)[half : half + len(values)] for rank in ranks
-    )
-    return below + part * (above - below)
+    return consecutive_quantiles(np.pad(values, half, mode="reflect"), 2 * half + 1, share)
 
 
 def running_median(values: np.ndarray, width: int) -> np.ndarray:

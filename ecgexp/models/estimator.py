@@ -20,7 +20,7 @@ class Examples:
       class_names: in the order of the labels.
       patient_ids: (num_beats,) str.
       record_ids: (num_beats,) str; beats of a record are in the order of time.
-      previous_s: (num_beats,) float32, seconds from the beat before; None if no feature uses them.
+      previous_s: (num_beats,) float32, seconds from the beat before; None where nobody knows them.
     """
 
     features: Mapping[str, np.ndarray]

@@ -45,7 +45,6 @@ class ExtraTrees:
         most beats of a rare class does not decide it. Other classes: 1 for each beat.
       class_bias: class -> value added to the logarithm of its probability; probabilities are then
         normalized again. Trees underestimate rare classes. To be chosen on training patients.
-
       shortened_neighbors: for each number, every training record is used once more, without the
         beats that are further from an early beat than so many beats
         (`features.shortened_records`): as if premature beats were the rule in it. Needs
@@ -62,7 +61,6 @@ class ExtraTrees:
     feature_share: _Share = 0.8
     full_weight_beats: Annotated[Mapping[str, Count], _Null] = Field(default_factory=dict)
     class_bias: Annotated[Mapping[str, _Bias], _Null] = Field(default_factory=dict)
-
     shortened_neighbors: tuple[_Neighbors, ...] = ()
     shortened_weight: _Share = 0.33
 

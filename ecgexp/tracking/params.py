@@ -31,6 +31,23 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Scalar]:
     return dict(_leaves(config, ""))
 
 
+def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nested mapping of dotted names, the inverse of `flatten`; values stay as they are.
+
+    Example:
+      >>> unflatten({"trainer.epochs": 3})
+      {'trainer': {'epochs': 3}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in leaves.items():
+        *parents, last = name.split(".")
+        node = found
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return found
+
+
 def has_effect(name: str) -> bool:
     """Return whether a result can depend on the setting of that dotted name.
 

@@ -73,8 +73,8 @@ class TrainingData:
       overlap: in how many training rows one heartbeat appears; None where it was not determined.
       teacher: (num_beats, num_classes) float32, probabilities of the teacher for the training rows,
         NaN for all others; None without a teacher.
-      previous_s: (num_beats,) float32, seconds from the beat before; None if no feature uses RR
-        intervals. Only `trainer=fit` uses it, for records that a model shortens.
+      previous_s: (num_beats,) float32, seconds from the beat before; None where nobody knows them.
+        Only `trainer=fit` uses it, for records that a model shortens.
     """
 
     features: Mapping[str, np.ndarray]

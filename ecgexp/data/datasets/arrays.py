@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.data.beats import COLUMNS, RR_FEATURES, TESTED, TRAINED, BeatSet, arrow
-from ecgexp.data.datasets.base import ReadRecord, check_key_folder
+from ecgexp.data.datasets.base import ReadRecord, key_folder
 from ecgexp.data.formats.beat_file import RR_COLUMNS, SUFFIXES, BeatFile, Wanted, refused
 from ecgexp.data.formats.beat_labels import named_labels
 from ecgexp.data.formats.read_beats import is_beside, read_beats
@@ -119,7 +119,7 @@ class ArraysDataset:
         Raises:
           ConfigError: There is no folder for the key.
         """
-        check_key_folder(self.cache_dir)
+        key_folder(self.cache_dir)
 
     @property
     def has_default_pseudonyms(self) -> bool:
@@ -284,12 +284,12 @@ class ArraysDataset:
 
     def _patients(self, found: BeatFile) -> np.ndarray | None:
         """Return (num_beats,) ids of patients, or their pseudonyms; None if they are unknown."""
-        if found.patients is None or not self.pseudonyms or self.cache_dir is None:
+        if found.patients is None or not self.pseudonyms:
             return found.patients
-        from ecgexp.data.formats.pseudonyms import FOLDER, pseudonym_of_patient
+        from ecgexp.data.formats.pseudonyms import pseudonym_of_patient
         from ecgexp.privacy.keyed_digests import DigestKey
 
-        key = DigestKey.of(self.cache_dir / FOLDER)
+        key = DigestKey.of(key_folder(self.cache_dir))
         patients, rows = np.unique(found.patients, return_inverse=True)
         return np.array([pseudonym_of_patient(key, str(patient)) for patient in patients])[rows]
 

@@ -101,14 +101,17 @@ def quality_of(dataset: Dataset) -> Quality:
     return dataset.quality if isinstance(dataset, HasQuality) else "ignore"
 
 
-def check_key_folder(cache_dir: Path | None) -> None:
-    """Check that there is a folder for the key of `dataset.pseudonyms=true`.
+def key_folder(cache_dir: Path | None) -> Path:
+    """Return the folder of the key of `dataset.pseudonyms=true`.
 
     Raises:
       ConfigError: there is none.
     """
+    from ecgexp.data.formats.pseudonyms import FOLDER
+
     if cache_dir is None:
         raise ConfigError(
             "dataset.cache_dir=null: the key of dataset.pseudonyms=true is kept there; use "
             "data.cache_dir= with a folder that only you can read, or dataset.pseudonyms=false"
         )
+    return cache_dir / FOLDER

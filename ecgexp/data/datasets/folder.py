@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.datasets.base import ReadRecord, check_key_folder
+from ecgexp.data.datasets.base import ReadRecord, key_folder
 from ecgexp.data.datasets.catalog import published_databases
 from ecgexp.data.datasets.recorded import names_of
 from ecgexp.data.formats.csv_layout import CsvLayout
@@ -141,7 +141,7 @@ class FolderFiles(CsvLayout, OwnPreprocessing):
                 "dataset.records: it names records, and settings are written as they are, but "
                 "dataset.pseudonyms=true; use a RECORDS file as dataset.path"
             )
-        check_key_folder(self.cache_dir)
+        key_folder(self.cache_dir)
 
     @property
     def has_default_pseudonyms(self) -> bool:
@@ -229,11 +229,9 @@ class FolderDataset(FolderFiles, Preprocessing):
         yield self._under_pseudonyms() if self.pseudonyms else self._source()
 
     def _under_pseudonyms(self) -> "PseudonymSource":
-        from ecgexp.data.formats.pseudonyms import FOLDER, PseudonymSource
+        from ecgexp.data.formats.pseudonyms import PseudonymSource
         from ecgexp.privacy.keyed_digests import DigestKey
 
-        if self.cache_dir is None:  # refused when the settings were built
-            raise ConfigError("dataset.pseudonyms=true: use data.cache_dir= with a folder")
         try:
             source = self._source()
         except DataError as error:
@@ -244,7 +242,7 @@ class FolderDataset(FolderFiles, Preprocessing):
                 f"dataset.patients={self.patients}: it does not fit the records; correct the line "
                 f"that `{inspection}` names"
             ) from None
-        return PseudonymSource(source, DigestKey.of(self.cache_dir / FOLDER))
+        return PseudonymSource(source, DigestKey.of(key_folder(self.cache_dir)))
 
     def found_records(self) -> "FoundRecords":
         """Return the records of `path`, or those of them that `records` names.

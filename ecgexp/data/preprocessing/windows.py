@@ -146,16 +146,25 @@ def rr_irregularity(intervals: np.ndarray) -> np.ndarray:
     first = np.arange(len(intervals) + 1) - IRREGULARITY_INTERVALS
     nearest = first.clip(0, len(intervals) - length)
     changes = [
-        _running_quantile(np.abs(intervals[lag:] - intervals[:-lag]), length - lag, _ORDERLY)
+        consecutive_quantiles(np.abs(intervals[lag:] - intervals[:-lag]), length - lag, _ORDERLY)
         for lag in _LAGS
         if lag < length
     ]
-    median = _running_quantile(intervals, length, 0.5)
+    median = consecutive_quantiles(intervals, length, 0.5)
     return (np.min(changes, axis=0) / median)[nearest] if changes else np.zeros(len(nearest))
 
 
-def _running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarray:
-    """Return `np.quantile` of every `width` consecutive values, in a tenth of its time."""
+def consecutive_quantiles(values: np.ndarray, width: int, share: float) -> np.ndarray:
+    """Return `np.quantile` of every `width` consecutive values, in a tenth of its time.
+
+    Args:
+      values: (num_values,) float64.
+      width: at most `num_values`.
+      share: of the values that are smaller.
+
+    Returns:
+      (num_values - width + 1,) float64.
+    """
     from scipy.ndimage import rank_filter
 
     place, part = divmod((width - 1) * share, 1)
